@@ -1,0 +1,1 @@
+"""How it runs: start and test scripts, the simulated node, benchmarks."""

@@ -1,0 +1,1 @@
+"""HTTP in: authenticates, translates, waits and reads; decides nothing."""

@@ -1,0 +1,1 @@
+"""The decision core: pure functions over one pool held in memory."""
