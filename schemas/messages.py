@@ -1,0 +1,166 @@
+"""What travels on the bus, and what the ledger keeps of it: plain dicts with a written shape.
+
+Owns the shapes of commands, answers, facts and views as TypedDicts; the bus encodes them with
+orjson. Nothing here is secret: node and tenant secrets never travel, only ids. Used by the gateway,
+the workers and the ledger.
+"""
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+
+class MeetingDoc(TypedDict):
+    """What the caller asked for; immutable, stored with the meeting."""
+
+    name: str
+    #: Decoded parameters that go to the node (passwords, `maxParticipants` and metadata included;
+    #: never `meetingID`, `duration`, callbacks or vendor parameters).
+    params: list[tuple[str, str]]
+    attendee_pw: str
+    moderator_pw: str
+    #: Whether the caller gave passwords; generated ones are not compared on repetition.
+    duration_min: int  # as the caller sent it, 0 when it sent none: shown in every answer
+    #: `[url, kind]`, kind `endCallbackUrl` (recordingmarks and meetingID are appended) or
+    #: `meetingEndedURL` (called as it is).
+    callbacks: list[tuple[str, str]]
+    #: Metadata as the caller sent it (names in lower case), shown in answers and events.
+    meta: dict[str, str]
+    #: Request body for the node (XML modules) and its content type, when there was one.
+    body: NotRequired[str]
+    body_type: NotRequired[str]
+
+
+class NodeAnswer(TypedDict):
+    """What the node answered to the create call."""
+
+    internal_id: str
+    create_time_ms: int
+    create_date: str
+    voice_bridge: str
+    dial_number: str
+
+
+class CreateCommand(TypedDict):
+    """Reserve seats and make a meeting; its id becomes the meeting's id."""
+
+    kind: Literal["create"]
+    id: str
+    deadline_ms: int
+    subscription: int
+    credential: int
+    external_id: str
+    seats: int
+    duration_s: int
+    doc: MeetingDoc
+    #: Passwords as given by the caller, "" when absent: what a repetition is compared by.
+    given_attendee_pw: str
+    given_moderator_pw: str
+    renew: bool
+
+
+class EndCommand(TypedDict):
+    """End a meeting."""
+
+    kind: Literal["end"]
+    id: str
+    deadline_ms: int
+    credential: int
+    meeting: str
+    #: "" when the caller gave none: then it is not compared.
+    password: str
+
+
+class Answer(TypedDict):
+    """The answer of a command (`done`)."""
+
+    ok: bool
+    #: A `schemas.values.Reason` when not ok.
+    reason: NotRequired[str]
+    #: Sentence for people: what is free, when it would fit.
+    message: NotRequired[str]
+    #: The meeting as it is now (create, renew).
+    view: NotRequired["MeetingView"]
+    #: The meeting was there already.
+    repeated: NotRequired[bool]
+
+
+class MeetingView(TypedDict):
+    """A meeting as readers see it: the row of the ledger, decoded."""
+
+    kind: Literal["meeting"]
+    id: str
+    pool: int
+    subscription: int
+    credential: int
+    external_id: str
+    node: int | None
+    state: str
+    seats: int
+    start_s: int
+    end_s: int
+    version: int
+    doc: MeetingDoc
+    bound: NodeAnswer | None
+    end_reason: str
+    live: bool
+
+
+class SeenUser(TypedDict):
+    """A user in a meeting as a poll saw it."""
+
+    user: str  # external user id
+    moderator: bool
+
+
+class SeenMeeting(TypedDict):
+    """One of our meetings as a poll saw it."""
+
+    meeting: str
+    running: bool
+    ended: bool  # hasBeenForciblyEnded
+    users: list[SeenUser]
+
+
+class NodeSeen(TypedDict):
+    """Fact: all meetings of ours that a node has, from one poll that started at `as_of_ms`."""
+
+    kind: Literal["nodeSeen"]
+    node: int
+    as_of_ms: int
+    #: Complete: a live meeting of this node that is not listed is absent.
+    meetings: list[SeenMeeting]
+
+
+class NodeHealth(TypedDict):
+    """Fact: the health of a node changed (hysteresis already applied)."""
+
+    kind: Literal["nodeHealth"]
+    node: int
+    up: bool
+    reason: str
+    #: The node did not answer for so long that its meetings count as lost.
+    lost: bool
+    at_ms: int
+
+
+class Tick(TypedDict):
+    """Fact: time has passed; windows may have ended."""
+
+    kind: Literal["tick"]
+
+
+class NodeSnapshot(TypedDict):
+    """View: what a poll saw in full (names included); never stored, for readers only."""
+
+    kind: Literal["node"]
+    node: int
+    as_of_ms: int
+    #: By our meeting id: counters, times and attendees as the node listed them.
+    meetings: dict[str, dict[str, Any]]
+
+
+class JoinedThrough(TypedDict):
+    """View: a join went through a gateway, so `not running` must be checked live for a moment."""
+
+    kind: Literal["joined"]
+    meeting: str
+    at_ms: int

@@ -1,0 +1,242 @@
+"""The tables of the ledger and the directory.
+
+Owns names, columns and constraints; migrations follow it. SQLModel tables are used for management
+reads and writes; the placement worker writes with multi-row statements on the same tables and never
+loads ORM objects. Instants of meetings are integer Unix seconds (`_s`) because the decision core
+counts in them, all other instants are Unix milliseconds (`_ms`).
+"""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+
+class Installation(SQLModel, table=True):
+    """One row: what is true of the whole installation."""
+
+    id: int = Field(default=1, primary_key=True)
+    #: Grows with every change of pools, nodes, subscriptions, credentials or endpoints; every
+    #: process watches it and loads the directory again when it moved.
+    directory_version: int = 0
+
+
+class PoolRow(SQLModel, table=True):
+    """A set of nodes and the subscriptions served by them: the unit of serialised decision."""
+
+    __tablename__ = "pool"
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True, max_length=63)
+    mode: str = "spread"
+    keep_free: int | None = None
+    large_seats: int = 100
+    evict_across_subscriptions: bool = True
+    #: The fence: raised by each placement worker that takes over; every write re-checks it.
+    epoch: int = Field(default=0, sa_type=BigInteger)
+    holder: str = ""
+
+
+class NodeRow(SQLModel, table=True):
+    """One BigBlueButton server."""
+
+    __tablename__ = "node"
+
+    id: int | None = Field(default=None, primary_key=True)
+    pool_id: int = Field(foreign_key="pool.id", index=True)
+    name: str = Field(unique=True, max_length=63)
+    #: Up to and including the slash behind `bigbluebutton`, e.g. `https://n1.example.org/bigbluebutton/`.
+    base_url: str = Field(max_length=512)
+    secret: bytes = Field(sa_type=LargeBinary)  # sealed by the vault
+    seats: int
+    meeting_seats_max: int | None = None
+    state: str = "active"  # active, draining, disabled
+    #: Observed by the poller with hysteresis: up, down or unknown.
+    health: str = "unknown"
+    health_reason: str = ""
+    health_ms: int = Field(default=0, sa_type=BigInteger)
+
+
+class SubscriptionRow(SQLModel, table=True):
+    """A customer's contract: a number of seats and the defaults of its meetings."""
+
+    __tablename__ = "subscription"
+
+    id: int | None = Field(default=None, primary_key=True)
+    pool_id: int = Field(foreign_key="pool.id", index=True)
+    slug: str = Field(unique=True, max_length=63)
+    name: str = Field(default="", max_length=255)
+    seats: int
+    enabled: bool = True
+    meetings_max: int | None = None
+    default_seats: int = 10
+    default_duration_s: int = 7200
+    meeting_seats_max: int | None = None
+    duration_max_s: int | None = None
+    #: Templates that come before the caller's `welcome` and `moderatorOnlyMessage`.
+    welcome_text: str = ""
+    moderator_text: str = ""
+
+
+class CredentialRow(SQLModel, table=True):
+    """One secret of a subscription; `sub` is None for `acme`, a number 0-999 for `acme-5`."""
+
+    __tablename__ = "credential"
+    __table_args__ = (UniqueConstraint("subscription_id", "sub"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    subscription_id: int = Field(foreign_key="subscription.id", index=True)
+    sub: int | None = None
+    label: str = Field(default="", max_length=255)
+    secret: bytes = Field(sa_type=LargeBinary)  # sealed by the vault
+    previous_secret: bytes | None = Field(default=None, sa_type=LargeBinary)
+    enabled: bool = True
+    #: Owns the bare `/bigbluebutton/api` path; at most one credential does.
+    is_default: bool = False
+    #: Comma-separated exact host names that belong to this credential.
+    hosts: str = Field(default="", max_length=1024)
+    algorithms: str = "sha1,sha256,sha384,sha512"
+    default_seats: int | None = None
+    default_duration_s: int | None = None
+
+
+class EndpointRow(SQLModel, table=True):
+    """Where events of a subscription go."""
+
+    __tablename__ = "endpoint"
+
+    id: int | None = Field(default=None, primary_key=True)
+    subscription_id: int = Field(foreign_key="subscription.id", index=True)
+    credential_id: int | None = Field(default=None, foreign_key="credential.id")
+    url: str = Field(max_length=2048)
+    dialect: str = "draft"
+    #: Comma-separated event kinds; empty means all.
+    kinds: str = ""
+    enabled: bool = True
+    created_ms: int = Field(default=0, sa_type=BigInteger)
+
+
+class MeetingRow(SQLModel, table=True):
+    """One conference instance and its reservation, or a booking.
+
+    The id is the id of the create command that made it, so the result of an admitted create is
+    found here by command id. Rows of ended meetings stay until the cleaner's retention is over.
+    """
+
+    __tablename__ = "meeting"
+    __table_args__ = (Index("ix_meeting_pool_live", "pool_id", "live"),)
+
+    id: str = Field(primary_key=True, max_length=32)
+    pool_id: int
+    subscription_id: int
+    credential_id: int
+    external_id: str = Field(max_length=256)
+    #: `<credential_id>:<external_id>` while the key is taken, else NULL: at most one such row.
+    live_key: str | None = Field(default=None, unique=True, max_length=280)
+    #: False once the meeting has ended; the live rows are what a worker loads.
+    live: bool = True
+    node_id: int | None = None
+    state: str = "placing"
+    seats: int
+    start_s: int = Field(sa_type=BigInteger)
+    end_s: int = Field(sa_type=BigInteger)
+    #: Grows with every change; readers keep the highest.
+    version: int = 0
+    updated_ms: int = Field(default=0, sa_type=BigInteger, index=True)
+    #: What the caller asked for (orjson): see `schemas.messages.MeetingDoc`.
+    doc: bytes = Field(sa_type=LargeBinary)
+    #: What the node answered (orjson): see `schemas.messages.NodeAnswer`; NULL until confirmed.
+    bound: bytes | None = Field(default=None, sa_type=LargeBinary)
+    end_reason: str = ""
+    ended_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class CommandRow(SQLModel, table=True):
+    """The stored answer of a command that made no meeting (refused, repeated, end, extend …)."""
+
+    __tablename__ = "command"
+
+    id: str = Field(primary_key=True, max_length=32)
+    at_ms: int = Field(sa_type=BigInteger, index=True)
+    #: The answer (orjson): see `schemas.messages`.
+    answer: bytes = Field(sa_type=LargeBinary)
+
+
+class AttendeeRow(SQLModel, table=True):
+    """A user that was seen in a meeting; names are never stored."""
+
+    __tablename__ = "attendee"
+
+    meeting_id: str = Field(primary_key=True, max_length=32)
+    user_id: str = Field(primary_key=True, max_length=512)
+    present: bool = True
+    moderator: bool = False
+    #: How often this user has joined so far: part of the identity of the events.
+    joins: int = 1
+    changed_ms: int = Field(sa_type=BigInteger)
+
+
+class OutboxRow(SQLModel, table=True):
+    """One event, written in the transaction of the change that it tells of."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (UniqueConstraint("meeting_id", "fact"),)
+
+    seq: int | None = Field(
+        default=None,
+        sa_column=Column(
+            BigInteger().with_variant(Integer(), "sqlite"),
+            primary_key=True,
+            autoincrement=True,
+        ),
+    )
+    event_id: str = Field(unique=True, max_length=40)
+    meeting_id: str = Field(max_length=32)
+    #: What happened, once: `ended`, `joined:<user>:<n>` … A second source of the same fact is void.
+    fact: str = Field(max_length=640)
+    #: The event (orjson): see `schemas.events.Event`.
+    body: bytes = Field(sa_type=LargeBinary)
+    at_ms: int = Field(sa_type=BigInteger)
+    #: When the relay handed it to the bus; NULL means not yet.
+    published_ms: int | None = Field(default=None, sa_type=BigInteger, index=True)
+
+
+class DeliveryRow(SQLModel, table=True):
+    """One event for one target."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        UniqueConstraint("target", "event_id"),
+        Index("ix_delivery_due", "state", "next_attempt_ms"),
+        Index("ix_delivery_lane", "lane", "seq"),
+    )
+
+    id: str = Field(primary_key=True, max_length=32)
+    event_id: str = Field(max_length=40)
+    #: `endpoint:<id>` or `callback:<meeting id>:<n>`.
+    target: str = Field(max_length=80)
+    #: Deliveries of one lane go out in order: target and meeting.
+    lane: str = Field(max_length=120)
+    seq: int = Field(sa_type=BigInteger)
+    url: str = Field(max_length=4096)
+    dialect: str
+    body: bytes = Field(sa_type=LargeBinary)
+    state: str = "queued"  # queued, sending, delivered, parked
+    attempts: int = 0
+    next_attempt_ms: int = Field(sa_type=BigInteger)
+    #: A worker that dies while sending loses its claim at this time.
+    claimed_until_ms: int = Field(default=0, sa_type=BigInteger)
+    created_ms: int = Field(sa_type=BigInteger)
+    finished_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class AttemptRow(SQLModel, table=True):
+    """One HTTP try of a delivery."""
+
+    __tablename__ = "attempt"
+
+    id: int | None = Field(default=None, primary_key=True)
+    delivery_id: str = Field(index=True, max_length=32)
+    number: int
+    at_ms: int = Field(sa_type=BigInteger)
+    took_ms: int
+    status: int | None = None
+    error: str = Field(default="", max_length=255)
