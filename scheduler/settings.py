@@ -1,0 +1,160 @@
+"""Settings of every process, from `SEATKEEP_*`, `.env` and a secrets directory.
+
+Owns names, defaults, limits and their sentences; validated once at start. A `SEATKEEP_*` name that is
+not known is an error, so that a typing mistake cannot silently leave a default in force.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_PREFIX = "SEATKEEP_"
+#: Read by the test suite and by processes that simulate crashes, not by the product's settings.
+_OTHER_NAMES = frozenset({"SEATKEEP_TEST_AMQP_URL", "SEATKEEP_TEST_DATABASE_URL"})
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class UnknownSettingError(ValueError):
+    """A `SEATKEEP_*` name in the environment is not a setting."""
+
+
+class Settings(BaseSettings):
+    """All settings; the text behind `#:` is their reference."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_file=".env", extra="forbid", frozen=True
+    )
+
+    #: Where the embedded database, the key file and the demo live.
+    data_dir: Path = Path(".data")
+    #: SQLAlchemy URL; empty means SQLite in `data_dir`. PostgreSQL: `postgresql+asyncpg://…`.
+    database_url: str = ""
+    #: AMQP URL of RabbitMQ; empty means the in-process bus, which serves one process only.
+    amqp_url: SecretStr = SecretStr("")
+    #: Base64 of 32 bytes that seal node and tenant secrets; empty: a key file in `data_dir`.
+    secret_key: SecretStr = SecretStr("")
+    #: Name of the pool that a placement worker serves.
+    pool: str = "default"
+
+    #: Address and port of the gateway.
+    host: str = "127.0.0.1"
+    port: int = Field(default=8090, ge=0, le=65_535)
+    #: Wildcard domain: `acme.<base_domain>` and `acme-5.<base_domain>` are credentials.
+    base_domain: str = ""
+    #: Public URL of this installation, for links in answers; empty: `http://host:port`.
+    public_url: str = ""
+    #: Longest request line and header field that is read, bytes.
+    line_bytes_max: int = Field(default=65_536, ge=8_192, le=1_048_576)
+    #: Longest body of a create call, bytes; other calls take 1 MiB.
+    body_bytes_max: int = Field(default=30_000_000, ge=1_024, le=1_000_000_000)
+    #: How long a body may take to arrive.
+    body_timeout_s: Seconds = 20
+    #: Idle connections are closed after this time.
+    keepalive_timeout_s: Seconds = 75
+    #: How long a create may take before the caller gets an answer; clients give up after about 30 s.
+    create_deadline_s: Seconds = 20
+    #: How long an end may take before the caller gets an answer.
+    end_deadline_s: Seconds = 10
+    #: Requests that are worked on at once; more are refused with a clear answer.
+    requests_max: int = Field(default=2_000, ge=1, le=100_000)
+
+    #: Largest number of commands decided in one transaction.
+    batch_items_max: int = Field(default=200, ge=1, le=2_000)
+    #: Node create calls at the same time, per placement worker.
+    node_calls_max: int = Field(default=256, ge=1, le=10_000)
+    #: One node call may take this long.
+    node_timeout_s: Seconds = 8
+    #: Nodes that are tried for one create.
+    node_tries_max: int = Field(default=3, ge=1, le=10)
+    #: Bytes of a node's answer that are read.
+    node_answer_bytes_max: int = Field(default=16_777_216, ge=65_536)
+
+    #: Every node is polled this often (jittered by a fifth).
+    poll_interval_s: Seconds = 5
+    #: A node is down after this many polls in a row without an answer, up after as many with one.
+    node_down_after: int = Field(default=3, ge=1, le=100)
+    node_up_after: int = Field(default=2, ge=1, le=100)
+    #: A node that was down for this long has lost its meetings.
+    node_lost_after_s: Seconds = 120
+
+    #: Steps between the attempts of a delivery.
+    delivery_steps_s: tuple[float, ...] = (
+        0, 5, 30, 120, 300, 900, 3_600, 10_800, 28_800, 86_400, 140_400,
+    )  # fmt: skip
+    #: One attempt: connect, and in total.
+    delivery_connect_timeout_s: Seconds = 5
+    delivery_timeout_s: Seconds = 15
+    #: Attempts at the same time, in total and for one host.
+    deliveries_max: int = Field(default=256, ge=1, le=10_000)
+    deliveries_per_target_max: int = Field(default=8, ge=1, le=1_000)
+    #: Networks (CIDR, comma-separated) that callbacks may reach although they are not public.
+    callback_networks: str = ""
+    #: Whether callbacks may go to `http:` URLs.
+    callback_http: bool = True
+
+    #: Days that ended meetings, answers, events and deliveries are kept.
+    keep_days: int = Field(default=7, ge=1, le=3_650)
+    #: `json`, `console`, or `auto` (console on a terminal).
+    log_format: str = "auto"
+    log_level: str = "info"
+    #: Crash points for tests: `name:count,…`; the process kills itself there.
+    failpoints: str = ""
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: str) -> str:
+        if url and not url.startswith(("sqlite+aiosqlite:///", "postgresql+asyncpg://")):
+            raise ValueError(
+                "SEATKEEP_DATABASE_URL must start with postgresql+asyncpg:// or sqlite+aiosqlite:///"
+            )
+        return url
+
+    @field_validator("delivery_steps_s")
+    @classmethod
+    def _some_steps(cls, steps: tuple[float, ...]) -> tuple[float, ...]:
+        if not steps or any(step < 0 for step in steps):
+            raise ValueError("SEATKEEP_DELIVERY_STEPS_S needs at least one step, none negative")
+        return steps
+
+    @model_validator(mode="after")
+    def _bus_fits_database(self) -> "Settings":
+        if self.amqp_url.get_secret_value() and self.sqlite:
+            raise ValueError(
+                "RabbitMQ joins several processes, which SQLite cannot serve:"
+                " set SEATKEEP_DATABASE_URL to PostgreSQL as well"
+            )
+        return self
+
+    @property
+    def database(self) -> str:
+        """The database URL in force."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'seatkeep.sqlite'}"
+
+    @property
+    def sqlite(self) -> bool:
+        """Whether the embedded database is in use."""
+        return self.database.startswith("sqlite")
+
+    @property
+    def embedded_bus(self) -> bool:
+        """Whether the in-process bus is in use."""
+        return not self.amqp_url.get_secret_value()
+
+
+def load(**overrides: object) -> Settings:
+    """Read and check the settings.
+
+    Raises `UnknownSettingError` for a `SEATKEEP_*` name that means nothing, and pydantic's
+    `ValidationError` (a `ValueError`) with a sentence per wrong value.
+    """
+    known = {_PREFIX + name.upper() for name in Settings.model_fields} | _OTHER_NAMES
+    unknown = sorted(n for n in os.environ if n.startswith(_PREFIX) and n not in known)
+    if unknown:
+        raise UnknownSettingError(
+            f"{', '.join(unknown)}: no such setting; `seatkeep settings` lists the names"
+        )
+    return Settings(**overrides)  # type: ignore[arg-type]  # overrides are field names
