@@ -1,0 +1,97 @@
+"""Fixtures that hand real servers to the tests.
+
+Owns one PostgreSQL and one RabbitMQ per test run, started when the first test asks and stopped by
+pid at the end. A missing server is a failure with a sentence, never a skip. Tests that kill a
+server use the same objects and leave them running, or build their own from `tests.services`.
+"""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.services import databases
+from tests.services.postgresql import PostgreSQL
+from tests.services.rabbitmq import RabbitMQ
+
+DATABASE_URL = os.environ.get("SEATKEEP_TEST_DATABASE_URL", "")
+AMQP_URL = os.environ.get("SEATKEEP_TEST_AMQP_URL", "")
+RABBITMQ4_ROOT = Path(
+    os.environ.get("SEATKEEP_TEST_RABBITMQ4_ROOT", "")
+    or Path(__file__).parents[1] / ".cache" / "rabbitmq4"
+)
+
+
+@pytest.fixture(scope="session")
+def services_directory() -> Iterator[Path]:
+    """Make a directory that other accounts may enter: PostgreSQL does not run as root."""
+    directory = Path(tempfile.mkdtemp(prefix="seatkeep-tests-"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def postgresql(services_directory: Path) -> Iterator[PostgreSQL]:
+    """Run a PostgreSQL of our own; a test may kill it and must start it again."""
+    server = PostgreSQL(services_directory / "postgresql")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgresql_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """SQLAlchemy URL of an empty database that belongs to this test alone."""
+    name = f"test_{uuid.uuid4().hex[:16]}"
+    if DATABASE_URL:
+        yield databases.create(DATABASE_URL, name)
+        databases.drop(DATABASE_URL, name)
+        return
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    yield server.create_database(name)
+    server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(services_directory: Path) -> Iterator[RabbitMQ]:
+    """Run a RabbitMQ of our own; a test may kill or freeze it and must start it again."""
+    server = RabbitMQ(services_directory / "rabbitmq")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def rabbitmq_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """AMQP URL of an empty virtual host that belongs to this test alone.
+
+    With SEATKEEP_TEST_AMQP_URL it is that URL for every test, since virtual hosts of a foreign
+    broker are not ours to make: tests that use it name their queues with `amqp_prefix`.
+    """
+    if AMQP_URL:
+        yield AMQP_URL
+        return
+    server: RabbitMQ = request.getfixturevalue("rabbitmq")
+    name = f"test-{uuid.uuid4().hex[:16]}"
+    yield server.create_vhost(name)
+    server.delete_vhost(name)
+
+
+@pytest.fixture
+def amqp_prefix() -> str:
+    """Return a queue name prefix that no other test uses."""
+    return f"t{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def rabbitmq4(services_directory: Path) -> Iterator[RabbitMQ]:
+    """Run a RabbitMQ 4 of our own, from the root that deploy/test keeps in .cache."""
+    server = RabbitMQ(services_directory / "rabbitmq4", RABBITMQ4_ROOT)
+    server.start()
+    yield server
+    server.stop()

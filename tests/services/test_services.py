@@ -1,0 +1,75 @@
+"""The servers that the tests rely on survive what the fault tests do to them."""
+
+import asyncio
+import time
+
+import aio_pika
+import asyncpg
+from sqlalchemy.engine import make_url
+
+from tests.services.postgresql import PostgreSQL
+from tests.services.rabbitmq import RabbitMQ
+
+
+async def test_postgresql_keeps_committed_rows_across_a_crash(
+    postgresql: PostgreSQL, postgresql_url: str
+) -> None:
+    database = make_url(postgresql_url).database or ""
+    plain = postgresql_url.replace("+asyncpg", "")
+    connection = await asyncpg.connect(plain)
+    await connection.execute("CREATE TABLE seats (held integer)")
+    await connection.execute("INSERT INTO seats VALUES (20)")
+    await asyncio.to_thread(postgresql.kill)
+    await asyncio.to_thread(postgresql.start)
+    connection.terminate()
+    assert postgresql.execute("SELECT held FROM seats", database=database) == "20"
+    assert postgresql.execute("SHOW fsync") == "on"
+
+
+async def test_every_test_gets_an_empty_database(postgresql_url: str) -> None:
+    connection = await asyncpg.connect(postgresql_url.replace("+asyncpg", ""))
+    tables = await connection.fetch("SELECT 1 FROM pg_tables WHERE schemaname = 'public'")
+    await connection.close()
+    assert tables == []
+
+
+async def _keeps_messages_across_a_crash(broker: RabbitMQ, url: str) -> None:
+    connection = await aio_pika.connect(url)
+    channel = await connection.channel()
+    queue = await channel.declare_queue("kept", durable=True)
+    message = aio_pika.Message(b"seat", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+    await channel.default_exchange.publish(message, routing_key=queue.name)
+    await asyncio.to_thread(broker.kill)
+    await connection.close()
+    await asyncio.to_thread(broker.start)
+    connection = await aio_pika.connect(url)
+    channel = await connection.channel()
+    queue = await channel.declare_queue("kept", passive=True)
+    received = await queue.get(timeout=10)
+    assert received.body == b"seat"
+    await received.ack()
+    await connection.close()
+
+
+async def test_rabbitmq_keeps_confirmed_messages_across_a_crash(
+    rabbitmq: RabbitMQ, rabbitmq_url: str
+) -> None:
+    assert rabbitmq.evaluate("rabbit_misc:version().").startswith('"3.')
+    await _keeps_messages_across_a_crash(rabbitmq, rabbitmq_url)
+
+
+async def test_rabbitmq_4_keeps_confirmed_messages_across_a_crash(rabbitmq4: RabbitMQ) -> None:
+    assert rabbitmq4.evaluate("rabbit_misc:version().").startswith('"4.')
+    await _keeps_messages_across_a_crash(rabbitmq4, rabbitmq4.create_vhost("crash"))
+
+
+async def test_a_frozen_rabbitmq_answers_again_once_thawed(rabbitmq: RabbitMQ) -> None:
+    rabbitmq.freeze()
+    started = time.monotonic()
+    connecting = asyncio.ensure_future(aio_pika.connect(rabbitmq.url))
+    done, _ = await asyncio.wait({connecting}, timeout=0.3)
+    assert not done
+    rabbitmq.thaw()
+    connection = await connecting
+    await connection.close()
+    assert time.monotonic() - started < 30
