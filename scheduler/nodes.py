@@ -1,0 +1,257 @@
+"""The client of the nodes: signed BigBlueButton calls out, parsed answers back.
+
+Owns the one HTTP session to the nodes, its limits, and the difference between a call that
+certainly had no effect (`NodeRefused`) and one whose effect is unknown (`NodeUnknown`). Never
+retries and never decides: a FAILED answer is an answer. Called by the placement worker, the
+observer and the gateway.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, Self
+from urllib.parse import urlencode
+
+import aiohttp
+from lxml import etree
+from yarl import URL
+
+from scheduler.settings import Settings
+from schemas import checksum
+
+#: Parameters of a call, decoded, in the order in which they go on the wire.
+Params = Sequence[tuple[str, str]]
+
+#: Longer queries go as a form in the body: front servers cut request lines off at about 8 KiB.
+QUERY_BYTES_MAX: Final = 6_144
+#: Connections to one node, and to all nodes together.
+NODE_CONNECTIONS_MAX: Final = 64
+CONNECTIONS_MAX: Final = 4_096
+#: Answers above this size are parsed outside the event loop.
+_INLINE_BYTES_MAX: Final = 65_536
+_FORM: Final = "application/x-www-form-urlencoded"
+_SERVER_ERROR: Final = 500
+_REDIRECT: Final = 300
+
+
+class NodeAddress(Protocol):
+    """What the client needs to know of a node; `scheduler.directory.Node` is one."""
+
+    @property
+    def name(self) -> str:
+        """The name of the node, for logs."""
+
+    @property
+    def base_url(self) -> str:
+        """The URL up to and including the slash behind `bigbluebutton`."""
+
+    @property
+    def secret(self) -> str:
+        """The shared secret of the node."""
+
+
+class NodeError(Exception):
+    """A call to a node brought no answer."""
+
+    def __init__(self, node: str, call: str, detail: str) -> None:
+        super().__init__(f"{call} at node {node}: {detail}")
+        self.node = node
+        self.call = call
+        #: Coarse, free of URLs and secrets: fit for logs.
+        self.detail = detail
+
+
+class NodeRefused(NodeError):  # noqa: N818  # an outcome that callers branch on, as is NodeUnknown
+    """The node certainly did not act: no connection, no such host, or turned away by its server."""
+
+
+class NodeUnknown(NodeError):  # noqa: N818
+    """The node may or may not have acted: timeout, reset, server error, not a BBB answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReply:
+    """The answer of a node, SUCCESS or FAILED."""
+
+    ok: bool
+    #: `messageKey` and `message`, "" when absent; SUCCESS answers may carry them too.
+    key: str
+    message: str
+    #: The `response` element.
+    root: etree._Element
+
+    def text(self, name: str) -> str:
+        """Return the text of a child of the document, "" when it is absent or empty."""
+        return (self.root.findtext(name) or "").strip()
+
+
+def signed_url(node: NodeAddress, call: str, params: Params) -> str:
+    """Return the URL of a signed call, for a redirect or a GET."""
+    query = checksum.signed_query(call, encode(params), node.secret)
+    return f"{node.base_url}api/{call}?{query}"
+
+
+def encode(params: Params) -> str:
+    """Return the parameters as BBB's own clients encode them; the checksum covers this text."""
+    return urlencode(params, errors="replace")
+
+
+def parse(document: bytes) -> etree._Element:
+    """Return the `response` element of an answer.
+
+    Raises `ValueError` with a coarse sentence for everything that is not one: entities are never
+    resolved, nothing is ever loaded, and a document type is refused.
+    """
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        collect_ids=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    try:
+        root = etree.fromstring(document, parser)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise ValueError("the answer is not XML") from error
+    if root is None or root.tag != "response":
+        raise ValueError("the answer is not a BigBlueButton document")
+    if root.getroottree().docinfo.doctype:  # type: ignore[union-attr]  # a stub's union with None
+        raise ValueError("the answer has a document type")
+    return root
+
+
+class NodeClient:
+    """Calls nodes; one per process, used from one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._answer_bytes_max = settings.node_answer_bytes_max
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        """Open the session; no connection is made yet."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=CONNECTIONS_MAX,
+                limit_per_host=NODE_CONNECTIONS_MAX,
+                ttl_dns_cache=60,
+                keepalive_timeout=30,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            headers={"User-Agent": "seatkeep", "Accept": "application/xml"},
+        )
+
+    async def close(self) -> None:
+        """Close the session and its connections; may be called twice."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_exc_info: object) -> None:
+        await self.close()
+
+    @staticmethod
+    def signed_url(node: NodeAddress, call: str, params: Params) -> str:
+        """Return the URL of a signed call, for a redirect or a GET."""
+        return signed_url(node, call, params)
+
+    async def call(
+        self,
+        node: NodeAddress,
+        call: str,
+        params: Params,
+        *,
+        timeout_s: float,
+        method: str = "GET",
+        body: bytes | None = None,
+        content_type: str | None = None,
+    ) -> NodeReply:
+        """Make one call and return its answer, FAILED ones included.
+
+        With a `body` the parameters stay in the signed query and the call is a POST. Without one a
+        long query becomes a form in the body. Raises `NodeRefused` when the node certainly did not
+        act, `NodeUnknown` when that is not known.
+        """
+        query = encode(params)
+        path = f"{node.base_url}api/{call}"
+        if body is None and (method == "POST" or len(query) > QUERY_BYTES_MAX):
+            # A checksum inside the form signs the empty query string, as BBB has it since 2.4.
+            form = f"{query}&checksum={checksum.sign(call, '', node.secret)}".encode()
+            request = _Request("POST", path, form, _FORM)
+        else:
+            url = f"{path}?{checksum.signed_query(call, query, node.secret)}"
+            request = _Request(method if body is None else "POST", url, body, content_type)
+        status, document = await self._exchange(node, call, request, timeout_s=timeout_s)
+        if status >= _SERVER_ERROR:
+            raise NodeUnknown(node.name, call, f"status {status}")
+        try:
+            if len(document) > _INLINE_BYTES_MAX:
+                root = await asyncio.to_thread(parse, document)
+            else:
+                root = parse(document)
+        except ValueError as error:
+            if status >= _REDIRECT:
+                # A front server turned the call away before BBB saw it.
+                raise NodeRefused(node.name, call, f"status {status}") from error
+            raise NodeUnknown(node.name, call, str(error)) from error
+        return NodeReply(
+            ok=root.findtext("returncode") == "SUCCESS",
+            key=(root.findtext("messageKey") or "").strip(),
+            message=(root.findtext("message") or "").strip(),
+            root=root,
+        )
+
+    async def _exchange(
+        self, node: NodeAddress, call: str, request: "_Request", *, timeout_s: float
+    ) -> tuple[int, bytes]:
+        """Send one request and read its answer; every failure becomes a `NodeError`."""
+        if self._session is None:
+            raise NodeRefused(node.name, call, "the client is closed")
+        headers = {"Content-Type": request.content_type} if request.content_type else None
+        try:
+            async with self._session.request(
+                request.method,
+                URL(request.url, encoded=True),
+                data=request.body,
+                headers=headers,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=timeout_s * 0.75),
+            ) as response:
+                return response.status, await self._read(node, call, response)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NodeRefused(node.name, call, f"no connection ({type(error).__name__})") from error
+        except aiohttp.InvalidURL as error:
+            raise NodeRefused(node.name, call, "its URL is not valid") from error
+        except TimeoutError as error:
+            raise NodeUnknown(node.name, call, f"no answer within {timeout_s:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise NodeUnknown(node.name, call, f"broken off ({type(error).__name__})") from error
+
+    async def _read(self, node: NodeAddress, call: str, response: aiohttp.ClientResponse) -> bytes:
+        """Read the answer up to the limit; what is longer is cut off with its connection."""
+        content = response.content
+        parts: list[bytes] = []
+        size = 0
+        while part := await content.readany():
+            size += len(part)
+            if size > self._answer_bytes_max:
+                response.close()
+                raise NodeUnknown(node.name, call, "the answer is too long")
+            parts.append(part)
+        return b"".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One HTTP request, ready to be sent."""
+
+    method: str
+    url: str
+    body: bytes | None
+    content_type: str | None
