@@ -86,10 +86,10 @@ make_environment() {
     fi
     printf 'installing from %s\n' "$lock"
     rm -f "$stamp"
-    # The lock is complete, so nothing is resolved (--no-deps), and `pip check` proves it.
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+    # -qq: errors only, a machine's pip settings may be chatty. The lock is complete, so nothing is resolved (--no-deps), and `pip check` proves it.
+    "$VENV/bin/python" -m pip install -qq --disable-pip-version-check --no-input \
         --require-hashes --no-deps --requirement "$lock"
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+    "$VENV/bin/python" -m pip install -qq --disable-pip-version-check --no-input \
         --no-deps --no-build-isolation --editable .
     "$VENV/bin/python" -m pip check
     stamp_of "$lock" >"$stamp"
