@@ -1,0 +1,119 @@
+"""Structured logs of every process.
+
+Owns the configuration of structlog and of the standard library's loggers, and the masking of
+secrets: whatever a caller puts into a field, values under secret names and checksums inside URLs
+never reach the output. Never opens files. `configure` is called once, at the start of a process.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from scheduler.settings import Settings
+
+MASK: Final = "***"
+_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+_SECRET_NAME: Final = re.compile(r"(?i)secret|password|passwd|checksum|token|authorization|cookie")
+#: `name=value` inside URLs and forms, and the user info of a URL.
+_SECRET_VALUE: Final = re.compile(
+    r"(?i)\b(checksum|password|secret|(?:session)?token|attendeePW|moderatorPW)=[^&\s\"'<>]+"
+)
+_USER_INFO: Final = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]{1,30}://)[^/\s@]{1,300}@")
+_DEPTH_MAX: Final = 4
+
+
+def mask(value: Any, *, depth: int = 0) -> Any:
+    """Return `value` without what must not be logged, in texts and in nested containers."""
+    if isinstance(value, str):
+        if "=" in value:
+            value = _SECRET_VALUE.sub(lambda found: f"{found.group(1)}={MASK}", value)
+        return _USER_INFO.sub(rf"\1{MASK}@", value) if "://" in value else value
+    if isinstance(value, Mapping) and depth < _DEPTH_MAX:
+        return {
+            name: MASK
+            if isinstance(name, str) and _SECRET_NAME.search(name)
+            else mask(inner, depth=depth + 1)
+            for name, inner in value.items()
+        }
+    if isinstance(value, list | tuple) and depth < _DEPTH_MAX:
+        return [mask(inner, depth=depth + 1) for inner in value]
+    return value
+
+
+def mask_secrets(
+    _logger: Any, _method: str, fields: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Mask all fields of a log line; a structlog processor, after exceptions became text."""
+    for name, value in fields.items():
+        fields[name] = MASK if _SECRET_NAME.search(name) else mask(value)
+    return fields
+
+
+def configure(settings: Settings, role: str) -> None:
+    """Send the logs of this process to standard error; `role` stands in every line.
+
+    Raises `ValueError` with a sentence for a level or format that does not exist.
+    """
+    level = _LEVELS.get(settings.log_level.lower())
+    if level is None:
+        raise ValueError(f"SEATKEEP_LOG_LEVEL must be one of {', '.join(_LEVELS)}")
+    if settings.log_format not in {"json", "console", "auto"}:
+        raise ValueError("SEATKEEP_LOG_FORMAT must be json, console or auto")
+    console = settings.log_format == "console" or (
+        settings.log_format == "auto" and sys.stderr.isatty()
+    )
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        _naming(role),
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        mask_secrets,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        if console
+        else structlog.processors.JSONRenderer(serializer=_dumps)
+    )
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            foreign_pre_chain=shared,
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=max(level, logging.INFO), force=True)
+    for chatty in ("aio_pika", "aiormq", "aiohttp.access"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    # It warns of every job that is still running when the next one is due, which is by design here.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+
+
+def _naming(role: str) -> structlog.typing.Processor:
+    """Return a processor that puts the role into every line."""
+
+    def add_role(
+        _logger: Any, _method: str, fields: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        fields.setdefault("role", role)
+        return fields
+
+    return add_role
+
+
+def _dumps(fields: Any, **_options: Any) -> str:
+    """Encode a line; what JSON does not know becomes its `str`."""
+    return orjson.dumps(fields, default=str, option=orjson.OPT_NON_STR_KEYS).decode(
+        errors="replace"
+    )
