@@ -1,0 +1,123 @@
+"""A live meeting as the placement worker holds it: ledger record, decoded documents, users seen.
+
+Owns the making of views (for readers) and of events (for outsiders) from it. Never writes anywhere:
+the worker puts what is made here into a batch or onto the bus.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Final
+
+import orjson
+
+from scheduler.bus.interface import Envelope
+from scheduler.ledger.records import MeetingRecord
+from schemas.events import Event, EventKind
+from schemas.identifiers import new_id
+from schemas.messages import MeetingDoc, MeetingView, NodeAnswer
+
+#: Longer user ids are stored by their digest; real ones have some dozen characters.
+_USER_ID_MAX: Final = 512
+
+
+@dataclass(slots=True)
+class SeenUser:
+    """A user that was seen in the meeting; `joins` makes each coming and going its own fact."""
+
+    present: bool
+    moderator: bool
+    joins: int
+
+
+@dataclass(slots=True)
+class Waiter:
+    """A command that is answered when the node call of the meeting has come to its end."""
+
+    envelope: Envelope
+    command_id: str
+    repeated: bool
+
+
+@dataclass(slots=True)
+class Live:
+    """One live meeting."""
+
+    record: MeetingRecord
+    doc: MeetingDoc
+    bound: NodeAnswer | None = None
+    users: dict[str, SeenUser] = field(default_factory=dict)
+    waiters: list[Waiter] = field(default_factory=list)
+    #: When the node's answer was recorded; a poll that started earlier proves no absence.
+    confirmed_ms: int = 0
+    #: Seats of the request that made this meeting yield.
+    seats_needed: int = 0
+    #: Nodes that failed to create it.
+    tried: set[int] = field(default_factory=set)
+    #: A live check of its absence is under way.
+    checking: bool = False
+
+    @property
+    def connected(self) -> int:
+        """Number of distinct users present."""
+        return sum(user.present for user in self.users.values())
+
+    def view(self) -> MeetingView:
+        """Return the meeting as readers see it."""
+        record = self.record
+        return {
+            "kind": "meeting",
+            "id": record.id,
+            "pool": record.pool_id,
+            "subscription": record.subscription_id,
+            "credential": record.credential_id,
+            "external_id": record.external_id,
+            "node": record.node_id,
+            "state": record.state,
+            "seats": record.seats,
+            "start_s": record.start_s,
+            "end_s": record.end_s,
+            "version": record.version,
+            "doc": self.doc,
+            "bound": self.bound,
+            "end_reason": record.end_reason,
+            "live": record.live,
+        }
+
+    def event(self, kind: EventKind, at_ms: int, *, user: str = "") -> Event:
+        """Return an event of this meeting; ids shown are the caller's own."""
+        record = self.record
+        ended = kind is EventKind.MEETING_ENDED
+        return {
+            "id": new_id(),
+            "kind": kind.value,
+            "seq": 0,
+            "at_ms": at_ms,
+            "pool": record.pool_id,
+            "subscription": record.subscription_id,
+            "credential": record.credential_id,
+            "meeting": record.id,
+            "meeting_id": record.external_id,
+            "internal_meeting_id": self.bound["internal_id"] if self.bound else "",
+            "user_id": user,
+            "moderator": self.users[user].moderator if user in self.users else False,
+            "reason": record.end_reason if ended else "",
+            "seats_needed": self.seats_needed if ended else 0,
+            "callbacks": self.doc["callbacks"] if ended else [],
+        }
+
+
+def user_key(user_id: str) -> str:
+    """Return the id under which a user is stored."""
+    if len(user_id) <= _USER_ID_MAX:
+        return user_id
+    return "sha256:" + hashlib.sha256(user_id.encode()).hexdigest()
+
+
+def from_record(record: MeetingRecord) -> Live:
+    """Return a stored meeting as it was before the restart."""
+    return Live(
+        record=record,
+        doc=orjson.loads(record.doc),
+        bound=orjson.loads(record.bound) if record.bound else None,
+        confirmed_ms=record.updated_ms if record.bound else 0,
+    )

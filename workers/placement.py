@@ -1,0 +1,413 @@
+"""The placement worker: the one writer of a pool.
+
+Owns the loop consume, decide, commit, then answer, show and call. Nothing leaves the worker before
+the commit of the turn it belongs to; nothing is written under an epoch that has passed. Node calls
+run beside the loop (`binding`) and come back into it as outcomes. A standby waits in the same code
+for its turn at the queue.
+"""
+
+import asyncio
+import gc
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from scheduler.directory import DirectoryWatch
+
+from scheduler import failpoints, nodes, operations
+from scheduler.bus.errors import BusError
+from scheduler.bus.interface import Bus, CommandConsumer, Envelope, Item
+from scheduler.core import model
+from scheduler.database import Database
+from scheduler.ledger.errors import BatchRefused, Deposed, StoreDown
+from scheduler.ledger.interface import Ledger
+from scheduler.ledger.reading import Reader
+from scheduler.settings import Settings
+from schemas.messages import Answer, NodeHealth
+from schemas.values import MeetingState
+from workers import commands, decided, facts, outcomes
+from workers.binding import Binding
+from workers.outcomes import Outcome
+from workers.shard import Shard, Turn, make_rules
+
+log = structlog.get_logger()
+
+_COMMANDS: Final = frozenset({"create", "end"})
+#: For this long after a take-over a command may have been decided by the predecessor, whatever the
+#: difference of the clocks of its gateway and of this machine.
+_PREDECESSOR_MS: Final = 60_000
+#: Pause before the pool is taken up again after the store or the bus failed.
+_RETRY_PAUSE_S: Final = 0.5
+#: A worker that is asked to stop waits this long for node creates under way.
+_DRAIN_S: Final = 10.0
+
+
+def unix_ms() -> int:
+    """Return the wall clock."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a placement worker works with; opened and closed by whoever runs it."""
+
+    bus: Bus
+    database: Database
+    ledger: Ledger
+    directory: DirectoryWatch
+    client: nodes.NodeClient
+
+
+class Placement:
+    """One placement worker for one pool: standby first, then the active one."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        pool_name: str,
+        *,
+        parts: Parts,
+        wake_relay: Callable[[], None] = lambda: None,
+        clock_ms: Callable[[], int] = unix_ms,
+    ) -> None:
+        self._settings = settings
+        self._pool_name = pool_name
+        self._bus = parts.bus
+        self._database = parts.database
+        self._ledger = parts.ledger
+        self._reader = Reader(parts.database)
+        self._directory = parts.directory
+        self._client = parts.client
+        self._wake_relay = wake_relay
+        self._clock_ms = clock_ms
+        self._outcomes: deque[Outcome] = deque()
+        self._inbox: deque[Envelope] = deque()
+        self._work = asyncio.Event()
+        self._directory_changed = False
+        self._task: asyncio.Task[None] | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        self._draining = False
+        self._shard: Shard | None = None
+        self._binding: Binding | None = None
+        self._epoch = 0
+        self._taken_over_ms = 0
+        #: Set while this worker is the active one and has loaded the pool.
+        self.ready = asyncio.Event()
+
+    async def start(self) -> None:
+        """Queue up for the pool; returns at once."""
+        self._directory.subscribe(self._on_directory)
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def wait(self) -> None:
+        """Return when the worker has ended; raises `Deposed` when another one took over."""
+        if self._task is not None:
+            await asyncio.shield(self._task)
+
+    async def close(self) -> None:
+        """Stop deciding, let node creates under way finish, hand the queue to the standby."""
+        self._draining = True
+        self._work.set()
+        task = self._task
+        if task is None:
+            return
+        done, _ = await asyncio.wait([task], timeout=_DRAIN_S + 5)
+        if not done:
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    def _on_directory(self, *_: Any) -> None:
+        self._directory_changed = True
+        self._work.set()
+
+    def _report(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
+        self._work.set()
+
+    async def _run(self) -> None:
+        while not self._draining:
+            consumer: CommandConsumer | None = None
+            try:
+                consumer = await self._bus.consume_commands(self._pool_name)
+                await self._wait_for_turn(consumer)
+                if not self._draining:
+                    await self._serve(consumer)
+            except Deposed:
+                # Another worker writes now. Whatever this one remembers is worth nothing.
+                log.critical(
+                    "placement worker was deposed", pool=self._pool_name, epoch=self._epoch
+                )
+                raise
+            except (StoreDown, BatchRefused, BusError, OSError) as error:
+                log.warning(
+                    "placement worker starts over",
+                    pool=self._pool_name,
+                    reason=str(error),
+                    exc_info=error,
+                )
+                if not self._draining:
+                    await asyncio.sleep(_RETRY_PAUSE_S)
+            finally:
+                self.ready.clear()
+                await self._drop_memory()
+                if consumer is not None:
+                    await consumer.close()
+
+    async def _wait_for_turn(self, consumer: CommandConsumer) -> None:
+        """Return when this worker is the active one, or is to stop."""
+        active = asyncio.ensure_future(consumer.wait_active())
+        try:
+            while not (active.done() or self._draining):
+                self._work.clear()
+                woken = asyncio.ensure_future(self._work.wait())
+                await asyncio.wait({active, woken}, return_when=asyncio.FIRST_COMPLETED)
+                woken.cancel()
+            if active.done():
+                active.result()
+        finally:
+            active.cancel()
+
+    async def _drop_memory(self) -> None:
+        binding, self._binding = self._binding, None
+        self._shard = None
+        self._inbox.clear()
+        self._outcomes.clear()
+        if binding is not None:
+            await binding.close()
+
+    async def _serve(self, consumer: CommandConsumer) -> None:
+        await self._take_over()
+        feeder = asyncio.get_running_loop().create_task(self._feed(consumer))
+        try:
+            while not self._draining:
+                await self._work.wait()
+                self._work.clear()
+                if feeder.done():
+                    feeder.result()
+                while self._inbox or self._outcomes or self._directory_changed:
+                    await self._turn()
+            await self._drain()
+        finally:
+            feeder.cancel()
+            await asyncio.gather(feeder, return_exceptions=True)
+
+    async def _feed(self, consumer: CommandConsumer) -> None:
+        """Keep at most one batch of envelopes waiting behind the one that is being committed."""
+        items_max = self._settings.batch_items_max
+        try:
+            while True:
+                envelopes = await consumer.get(items_max=items_max)
+                self._inbox.extend(envelopes)
+                self._work.set()
+                while self._inbox:
+                    self._taken.clear()
+                    await self._taken.wait()
+        finally:
+            self._work.set()
+
+    async def _take_over(self) -> None:
+        """Raise the epoch, load the pool, resume what the predecessor left unfinished."""
+        started = time.monotonic()
+        self._taken = asyncio.Event()
+        directory = self._directory.current
+        pool = directory.pool_by_name.get(self._pool_name)
+        if pool is None:
+            raise OSError(f"pool {self._pool_name!r} is not in the directory")
+        holder = f"{socket.gethostname()}:{os.getpid()}"
+        self._epoch = await self._ledger.take_over(pool.id, holder)
+        loaded = await self._ledger.load(pool.id, self._epoch)
+        now_ms = self._clock_ms()
+        rules = make_rules(
+            mode=pool.mode,
+            keep_free=pool.keep_free,
+            large_seats=pool.large_seats,
+            evict_across_subscriptions=pool.evict_across_subscriptions,
+        )
+        shard = Shard(
+            pool.id,
+            model.Pool(rules, now_ms // 1000),
+            create_deadline_ms=int(self._settings.create_deadline_s * 1000),
+        )
+        shard.down = {
+            node.id
+            for node in directory.nodes.values()
+            if node.pool_id == pool.id and node.health == "down"
+        }
+        shard.follow(directory)
+        shard.restore(loaded.meetings, loaded.attendees)
+        self._shard = shard
+        self._taken_over_ms = now_ms
+        self._directory_changed = False
+        self._binding = Binding(
+            self._settings,
+            self._client,
+            directory=lambda: self._directory.current,
+            lives=shard.lives.get,
+            report=self._report,
+            clock_ms=self._clock_ms,
+        )
+        # What was loaded lives long: keep the collector from walking it again and again.
+        gc.collect()
+        gc.freeze()
+        turn = shard.begin(now_ms)
+        shard.resume(turn)
+        await self._commit(turn)
+        self._conclude(turn, [])
+        self.ready.set()
+        log.info(
+            "placement worker is active",
+            pool=self._pool_name,
+            epoch=self._epoch,
+            meetings=len(shard.lives),
+            took_ms=round((time.monotonic() - started) * 1000),
+        )
+
+    async def _turn(self) -> None:
+        """Decide everything that is waiting, commit it together, then let it out."""
+        shard = self._shard
+        if shard is None:
+            raise AssertionError("a turn needs a loaded shard")
+        envelopes = self._take_envelopes()
+        known = await self._known_answers(envelopes)
+        if self._directory_changed:
+            self._directory_changed = False
+            shard.follow(self._directory.current)
+        turn = shard.begin(max(self._clock_ms(), shard.pool.now_s * 1000))
+        while self._outcomes:
+            outcomes.handle(
+                shard, turn, self._outcomes.popleft(), tries_max=self._settings.node_tries_max
+            )
+        for envelope in envelopes:
+            for item in envelope.items:
+                self._handle(shard, turn, envelope, item, known)
+        await self._commit(turn)
+        self._conclude(turn, envelopes)
+
+    def _take_envelopes(self) -> list[Envelope]:
+        """Take one batch; an envelope that failed before comes alone, so that it harms no other."""
+        taken: list[Envelope] = []
+        items = 0
+        while self._inbox and items < self._settings.batch_items_max:
+            if self._inbox[0].deliveries > 1:
+                if not taken:
+                    taken.append(self._inbox.popleft())
+                break
+            envelope = self._inbox.popleft()
+            items += len(envelope.items)
+            taken.append(envelope)
+        if not self._inbox:
+            self._taken.set()
+        return taken
+
+    async def _known_answers(self, envelopes: list[Envelope]) -> dict[str, Answer]:
+        """Look up the commands that may have been decided before, by this worker or another."""
+        fresh = self._clock_ms() - self._taken_over_ms > _PREDECESSOR_MS
+        known: dict[str, Answer] = {}
+        for envelope in envelopes:
+            if fresh and envelope.deliveries == 1:
+                continue  # what this worker decided is in its memory
+            wanted = [item["id"] for item in envelope.items if item["kind"] in _COMMANDS]
+            known |= await decided.answers(self._reader, wanted)
+        return known
+
+    def _handle(
+        self,
+        shard: Shard,
+        turn: Turn,
+        envelope: Envelope,
+        item: Item,
+        known: dict[str, Answer],
+    ) -> None:
+        if item["kind"] not in _COMMANDS:
+            facts.handle(shard, turn, item)
+        elif item["id"] not in shard.lives and (
+            answer := shard.recent(item["id"]) or known.get(item["id"])
+        ):
+            turn.count("redelivered")
+            shard.answer(turn, envelope, item["id"], answer, store=False)
+        else:
+            commands.handle(shard, turn, envelope, item)
+
+    async def _commit(self, turn: Turn) -> None:
+        if turn.batch.is_empty():
+            return
+        if turn.batch.created:
+            failpoints.hit("w.before_reserve")
+        await self._ledger.commit(self._shard_pool_id(), self._epoch, turn.batch)
+        if turn.batch.created:
+            failpoints.hit("w.after_reserve")
+
+    def _shard_pool_id(self) -> int:
+        if self._shard is None:
+            raise AssertionError("only an active worker commits")
+        return self._shard.pool_id
+
+    def _conclude(self, turn: Turn, envelopes: list[Envelope]) -> None:
+        """Let out what the commit made true: views, answers, acknowledgements, node calls."""
+        self._show(turn)
+        for envelope in envelopes:
+            envelope.accepted()
+        for envelope, command_id, answer in turn.answers:
+            envelope.done(command_id, dict(answer))
+        binding = self._binding
+        if binding is not None:
+            for call in turn.calls:
+                binding.start(call)
+        if turn.batch.events:
+            self._wake_relay()
+        for health in turn.health:
+            self._store_health(health)
+        if turn.counts:
+            log.debug("turn committed", pool=self._pool_name, **turn.counts)
+
+    def _show(self, turn: Turn) -> None:
+        """Show readers every meeting that changed; one that is being placed is nobody's yet."""
+        placed = False
+        for item in turn.shown.values():
+            if item.record.bound is not None or not item.record.live:
+                self._bus.broadcast_soon(dict(item.view()))
+                placed |= item.record.state == MeetingState.HELD
+        if placed:
+            failpoints.hit("w.before_reply")
+
+    def _store_health(self, health: NodeHealth) -> None:
+        """Show the health in the directory; nothing is decided from there but the next start."""
+        task = asyncio.get_running_loop().create_task(
+            operations.set_node_health(
+                self._database, health["node"], up=health["up"], reason=health["reason"]
+            )
+        )
+        self._background.add(task)
+        task.add_done_callback(self._health_stored)
+
+    def _health_stored(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.warning("node health could not be stored", exc_info=task.exception())
+
+    async def _drain(self) -> None:
+        """Let the creates under way come back and be committed, for at most ten seconds."""
+        binding = self._binding
+        if binding is None:
+            return
+        drained = asyncio.ensure_future(binding.drain(_DRAIN_S))
+        while not drained.done() or self._outcomes:
+            if self._outcomes:
+                await self._turn_of_outcomes()
+            else:
+                self._work.clear()
+                woken = asyncio.ensure_future(self._work.wait())
+                await asyncio.wait({drained, woken}, return_when=asyncio.FIRST_COMPLETED)
+                woken.cancel()
+
+    async def _turn_of_outcomes(self) -> None:
+        held, self._inbox = self._inbox, deque()
+        try:
+            await self._turn()
+        finally:
+            self._inbox = held

@@ -1,0 +1,316 @@
+"""A pool in the memory of its active placement worker, and the turn that changes it.
+
+Owns the pairing of the decision core's state with the live meetings, and what a turn has to write,
+answer, show and call once its batch is durable. Never commits, publishes or calls a node: the
+placement loop does that with the finished turn. A turn that could not be committed voids the shard.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import orjson
+import structlog
+from scheduler.directory import Directory, Node
+
+from scheduler.bus.interface import Envelope
+from scheduler.core import model
+from scheduler.ledger.records import Batch, MeetingRecord
+from schemas.events import EventKind
+from schemas.messages import Answer, NodeHealth
+from schemas.values import EndReason, MeetingState, Mode, Window
+from workers import live as lives
+from workers.live import Live, SeenUser
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceCall:
+    """Create the meeting on its node, after the victims there have been ended."""
+
+    meeting: str
+    node: int
+    deadline_ms: int
+    victims: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EndCall:
+    """End the meeting on its node until that is confirmed."""
+
+    meeting: str
+    node: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckCall:
+    """Ask the node whether the meeting, absent from a poll, is really gone."""
+
+    meeting: str
+    node: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrphanCall:
+    """End a meeting of ours that this node should not have."""
+
+    meeting: str
+    node: int
+
+
+NodeCall: TypeAlias = PlaceCall | EndCall | CheckCall | OrphanCall
+
+
+@dataclass(slots=True)
+class Turn:
+    """One batch of decisions: everything that becomes true, and leaves, with its commit."""
+
+    now_s: int
+    now_ms: int
+    batch: Batch = field(default_factory=Batch)
+    answers: list[tuple[Envelope, str, Answer]] = field(default_factory=list)
+    calls: list[NodeCall] = field(default_factory=list)
+    #: Meetings whose view changed, in the order of their first change.
+    shown: dict[str, Live] = field(default_factory=dict)
+    #: Changes of node health, written to the directory after the commit.
+    health: list[NodeHealth] = field(default_factory=list)
+    #: Decisions by outcome, for the log and the metrics.
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def count(self, outcome: str) -> None:
+        """Count one outcome."""
+        self.counts[outcome] = self.counts.get(outcome, 0) + 1
+
+
+class Shard:
+    """The pool as the active worker knows it."""
+
+    def __init__(self, pool_id: int, pool: model.Pool, *, create_deadline_ms: int) -> None:
+        self.pool_id = pool_id
+        self.pool = pool
+        self.create_deadline_ms = create_deadline_ms
+        self.lives: dict[str, Live] = {}
+        self.directory: Directory | None = None
+        #: Nodes that are down by the polls; nodes that failed a call, until a later poll.
+        self.down: set[int] = set()
+        self.suspect_ms: dict[int, int] = {}
+        self._recent: dict[str, Answer] = {}
+        self._recent_until: deque[tuple[int, str]] = deque()
+
+    def follow(self, directory: Directory) -> None:
+        """Take over the nodes and subscriptions of this pool as they are configured now."""
+        self.directory = directory
+        nodes = {node.id: node for node in directory.nodes.values() if node.pool_id == self.pool_id}
+        for node_id in [known for known in self.pool.nodes if known not in nodes]:
+            if any(item.record.node_id == node_id for item in self.lives.values()):
+                log.error("node was removed while meetings run on it", node=node_id)
+            else:
+                self.pool.remove_node(node_id)
+        for node in nodes.values():
+            self._put_node(node)
+        for subscription in directory.subscriptions.values():
+            if subscription.pool_id == self.pool_id:
+                self.pool.put_subscription(
+                    subscription.id,
+                    seats=subscription.seats,
+                    meetings_max=subscription.meetings_max,
+                )
+
+    def mark_node(self, node_id: int) -> None:
+        """Tell the core whether the node takes meetings, after its health changed."""
+        node = self.directory.nodes.get(node_id) if self.directory else None
+        if node is not None and node.pool_id == self.pool_id:
+            self._put_node(node)
+
+    def _put_node(self, node: Node) -> None:
+        accepting = (
+            node.state == "active" and node.id not in self.down and node.id not in self.suspect_ms
+        )
+        self.pool.put_node(
+            node.id,
+            name=node.name,
+            seats=node.seats,
+            meeting_seats_max=node.meeting_seats_max,
+            accepting=accepting,
+        )
+
+    def restore(
+        self,
+        records: Iterable[MeetingRecord],
+        attendees: Iterable[tuple[str, str, bool, bool, int, int]],
+    ) -> None:
+        """Put the stored live meetings back into memory, the core's view included."""
+        for record in records:
+            self.lives[record.id] = lives.from_record(record)
+        for meeting_id, user, present, moderator, joins, _ in attendees:
+            found = self.lives.get(meeting_id)
+            if found is not None:
+                found.users[user] = SeenUser(present, moderator, joins)
+        self.pool.restore(
+            *(
+                model.Meeting(
+                    id=item.record.id,
+                    subscription=item.record.subscription_id,
+                    key=item.record.live_key or "",
+                    seats=item.record.seats,
+                    window=Window(item.record.start_s, item.record.end_s),
+                    node=item.record.node_id,
+                    state=MeetingState(item.record.state),
+                    connected=item.connected,
+                )
+                for item in self.lives.values()
+            )
+        )
+
+    def resume(self, turn: Turn) -> None:
+        """Start again every node call that the ledger says is unfinished."""
+        for item in self.lives.values():
+            record = item.record
+            if record.node_id is None:
+                continue
+            if record.state == MeetingState.PLACING:
+                deadline_ms = turn.now_ms + self.create_deadline_ms
+                turn.calls.append(PlaceCall(record.id, record.node_id, deadline_ms))
+            elif record.state == MeetingState.ENDING:
+                turn.calls.append(EndCall(record.id, record.node_id))
+
+    def begin(self, now_ms: int) -> Turn:
+        """Start a turn: time passes first, so every decision sees the windows that have ended."""
+        turn = Turn(now_s=now_ms // 1000, now_ms=now_ms)
+        while self._recent_until and self._recent_until[0][0] < now_ms:
+            self._recent.pop(self._recent_until.popleft()[1], None)
+        for meeting_id in self.pool.advance(turn.now_s):
+            item = self.lives[meeting_id]
+            if item.record.state in (MeetingState.LOST, MeetingState.BOOKED):
+                self.forget(turn, item, EndReason.EXPIRED)
+                continue
+            self.sync(turn, item)
+            if item.record.state == MeetingState.OVERTIME:
+                self.tell(turn, item, EventKind.WINDOW_ENDED, "window")
+        return turn
+
+    def sync(self, turn: Turn, item: Live) -> None:
+        """Copy what the core says of the meeting into its record, and mark it changed."""
+        record = item.record
+        meeting = self.pool.meetings[record.id]
+        record.state = meeting.state.value
+        record.node_id = meeting.node
+        record.seats = meeting.seats
+        record.start_s = meeting.window.start_s
+        record.end_s = meeting.window.end_s
+        if meeting.state is MeetingState.ENDING:
+            record.live_key = None
+        self.touch(turn, item)
+
+    def touch(self, turn: Turn, item: Live) -> None:
+        """Mark the meeting's record and view changed."""
+        record = item.record
+        record.version += 1
+        record.updated_ms = turn.now_ms
+        if record.id not in turn.batch.created:
+            turn.batch.changed[record.id] = record
+        turn.shown[record.id] = item
+
+    def doom(self, turn: Turn, item: Live, reason: EndReason) -> None:
+        """End the meeting as far as seats go; its node follows after the commit."""
+        self.pool.doom(item.record.id)
+        item.record.end_reason = reason.value
+        self.sync(turn, item)
+        if item.record.node_id is not None:
+            turn.calls.append(EndCall(item.record.id, item.record.node_id))
+
+    def forget(self, turn: Turn, item: Live, reason: EndReason) -> None:
+        """The meeting is gone: free everything, tell outsiders, keep the row as history.
+
+        A meeting whose create failed was never there for outsiders, so nothing is told of it; one
+        whose loss with its node was told is not told again.
+        """
+        record = item.record
+        was_lost = record.state == MeetingState.LOST
+        self.pool.end(record.id)
+        record.end_reason = record.end_reason or reason.value
+        record.state = MeetingState.ENDED.value
+        record.live = False
+        record.live_key = None
+        record.ended_ms = turn.now_ms
+        self.touch(turn, item)
+        if record.bound is not None and not was_lost:
+            self.tell_ended(turn, item)
+            succeeded: Answer = {"ok": True, "view": item.view(), "repeated": False}
+            self.remember(turn, record.id, succeeded)
+        del self.lives[record.id]
+
+    def tell_ended(self, turn: Turn, item: Live) -> None:
+        """Tell that everybody left and the meeting ended, once for this instance."""
+        for user, seen in list(item.users.items()):
+            if seen.present:
+                self.user_left(turn, item, user)
+        self.tell(turn, item, EventKind.MEETING_ENDED, "ended")
+
+    def user_joined(self, turn: Turn, item: Live, user: str, *, moderator: bool) -> None:
+        """A user is in the meeting who was not."""
+        seen = item.users.get(user)
+        seen = SeenUser(present=True, moderator=moderator, joins=seen.joins + 1 if seen else 1)
+        item.users[user] = seen
+        self._store_user(turn, item, user, seen)
+        self.tell(turn, item, EventKind.USER_JOINED, f"joined:{user}:{seen.joins}", user=user)
+
+    def user_left(self, turn: Turn, item: Live, user: str) -> None:
+        """A user who was in the meeting is not any more."""
+        seen = item.users[user]
+        seen.present = False
+        self._store_user(turn, item, user, seen)
+        self.tell(turn, item, EventKind.USER_LEFT, f"left:{user}:{seen.joins}", user=user)
+
+    def _store_user(self, turn: Turn, item: Live, user: str, seen: SeenUser) -> None:
+        turn.batch.attendees.append(
+            (item.record.id, user, seen.present, seen.moderator, seen.joins, turn.now_ms)
+        )
+
+    def tell(self, turn: Turn, item: Live, kind: EventKind, fact: str, *, user: str = "") -> None:
+        """Write one event; `fact` makes it unique within the meeting."""
+        event = item.event(kind, turn.now_ms, user=user)
+        turn.batch.events.append(
+            (event["id"], item.record.id, fact, orjson.dumps(event), turn.now_ms)
+        )
+
+    def answer(
+        self, turn: Turn, envelope: Envelope, command_id: str, answer: Answer, *, store: bool
+    ) -> None:
+        """Answer a command after the commit; `store` keeps the answer for a redelivery."""
+        if store:
+            turn.batch.answers.append((command_id, turn.now_ms, orjson.dumps(answer)))
+            self.remember(turn, command_id, answer)
+        turn.answers.append((envelope, command_id, answer))
+
+    def remember(self, turn: Turn, command_id: str, answer: Answer) -> None:
+        """Keep an answer for the time in which the same command may come again."""
+        self._recent[command_id] = answer
+        self._recent_until.append((turn.now_ms + self.create_deadline_ms, command_id))
+
+    def recent(self, command_id: str) -> Answer | None:
+        """Return the answer of a command that this worker decided a moment ago."""
+        return self._recent.get(command_id)
+
+    def answer_waiters(
+        self, turn: Turn, item: Live, make: Callable[[bool], Answer], *, store: bool
+    ) -> None:
+        """Answer everybody who waits for the node call of the meeting; `make` gets `repeated`."""
+        for waiter in item.waiters:
+            answer = make(waiter.repeated)
+            self.answer(turn, waiter.envelope, waiter.command_id, answer, store=store)
+        item.waiters.clear()
+
+
+def make_rules(
+    *, mode: str, keep_free: int | None, large_seats: int, evict_across_subscriptions: bool
+) -> model.Rules:
+    """Return the core's rules of a pool as configured."""
+    return model.Rules(
+        mode=Mode(mode),
+        keep_free=keep_free,
+        large_seats=large_seats,
+        evict_across_subscriptions=evict_across_subscriptions,
+    )
