@@ -122,7 +122,11 @@ class MeetingRow(SQLModel, table=True):
     """
 
     __tablename__ = "meeting"
-    __table_args__ = (Index("ix_meeting_pool_live", "pool_id", "live"),)
+    __table_args__ = (
+        Index("ix_meeting_pool_live", "pool_id", "live"),
+        Index("ix_meeting_external", "credential_id", "external_id"),
+        Index("ix_meeting_internal", "credential_id", "internal_id"),
+    )
 
     id: str = Field(primary_key=True, max_length=32)
     pool_id: int
@@ -147,6 +151,8 @@ class MeetingRow(SQLModel, table=True):
     bound: bytes | None = Field(default=None, sa_type=LargeBinary)
     end_reason: str = ""
     ended_ms: int | None = Field(default=None, sa_type=BigInteger)
+    #: The node's own id of the conference, which recordings carry; NULL until confirmed.
+    internal_id: str | None = Field(default=None, max_length=64)
 
 
 class CommandRow(SQLModel, table=True):
@@ -178,7 +184,10 @@ class OutboxRow(SQLModel, table=True):
     """One event, written in the transaction of the change that it tells of."""
 
     __tablename__ = "outbox"
-    __table_args__ = (UniqueConstraint("meeting_id", "fact"),)
+    __table_args__ = (
+        UniqueConstraint("meeting_id", "fact"),
+        {"sqlite_autoincrement": True},  # a number is never given out twice, rows deleted or not
+    )
 
     seq: int | None = Field(
         default=None,
@@ -225,7 +234,7 @@ class DeliveryRow(SQLModel, table=True):
     #: A worker that dies while sending loses its claim at this time.
     claimed_until_ms: int = Field(default=0, sa_type=BigInteger)
     created_ms: int = Field(sa_type=BigInteger)
-    finished_ms: int | None = Field(default=None, sa_type=BigInteger)
+    finished_ms: int | None = Field(default=None, sa_type=BigInteger, index=True)
 
 
 class AttemptRow(SQLModel, table=True):
