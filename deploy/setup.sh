@@ -86,7 +86,8 @@ make_environment() {
     fi
     printf 'installing from %s\n' "$lock"
     rm -f "$stamp"
-    # -qq: errors only, a machine's pip settings may be chatty. The lock is complete, so nothing is resolved (--no-deps), and `pip check` proves it.
+    # -qq: errors only, a machine's pip settings may be chatty. The lock is complete, so nothing
+    # is resolved (--no-deps), and `pip check` proves it.
     "$VENV/bin/python" -m pip install -qq --disable-pip-version-check --no-input \
         --require-hashes --no-deps --requirement "$lock"
     "$VENV/bin/python" -m pip install -qq --disable-pip-version-check --no-input \

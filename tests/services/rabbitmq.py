@@ -10,10 +10,9 @@ import secrets
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
-from tests.services import programs
+from tests.services import programs, rooms
 from tests.services.ports import free_port
 
 #: The program itself, not the wrapper in /usr/sbin, which insists on its own account.
@@ -24,18 +23,6 @@ START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 30.0
 COMMAND_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 1.0
-#: Where a broker inside a version root sees its data directory.
-MOUNT_POINT = "/mnt"
-#: Enters a version root: $1 is the root, $2 the data directory, the rest the command.
-ENTER = """
-set -e
-root=$1 data=$2
-shift 2
-mount --rbind /proc "$root/proc"
-mount --rbind /dev "$root/dev"
-mount --bind "$data" "$root/mnt"
-exec chroot "$root" "$@"
-"""
 
 
 class RabbitMQ:
@@ -53,7 +40,6 @@ class RabbitMQ:
                 "package 'rabbitmq-server', or set SEATKEEP_TEST_AMQP_URL"
             )
         self.directory = directory
-        self.version_root = version_root
         self.port = free_port()
         self.node = f"seatkeep-{self.port}@localhost"
         self._distribution_port = free_port()
@@ -62,6 +48,7 @@ class RabbitMQ:
         self._server = programs.Program("RabbitMQ", log_path=directory / "rabbitmq.log")
         self._epmd = programs.Program("epmd", log_path=directory / "epmd.log")
         self._frozen: list[int] = []
+        self._room = rooms.room(directory, version_root)
 
     @property
     def running(self) -> bool:
@@ -82,10 +69,12 @@ class RabbitMQ:
         environment = self._environment()
         if not self._epmd.running:
             epmd = [EPMD, "-port", str(self._epmd_port), "-address", "127.0.0.1"]
-            self._epmd.start(self._inside(epmd), environment=environment, directory=self.directory)
+            self._epmd.start(
+                self._room.inside(epmd), environment=environment, directory=self.directory
+            )
             self._epmd.wait_until(lambda: _listens(self._epmd_port), timeout_s=START_TIMEOUT_S)
         self._server.start(
-            self._inside([SERVER]), environment=environment, directory=self.directory
+            self._room.inside([SERVER]), environment=environment, directory=self.directory
         )
         self._server.wait_until(self._answers, timeout_s=START_TIMEOUT_S)
 
@@ -144,7 +133,7 @@ class RabbitMQ:
             "-e",
         ]
         done = subprocess.run(
-            self._inside(command),
+            self._room.inside(command),
             check=False,
             input=f"{expression}\n",
             env={**programs.inherited_environment(), **self._environment()},
@@ -157,27 +146,17 @@ class RabbitMQ:
             raise programs.ServerFailedError(f"RabbitMQ refused {expression}\n{done.stdout}")
         return done.stdout.removeprefix("{ok,").strip().removesuffix("}").strip()
 
-    def _inside(self, command: Sequence[str]) -> list[str]:
-        if self.version_root is None:
-            return list(command)
-        unshare = ["unshare", "--mount", "--propagation", "private"]
-        if os.geteuid() != 0:
-            unshare += ["--user", "--map-root-user"]
-        roots = [str(self.version_root), str(self.directory)]
-        return [*unshare, "sh", "-c", ENTER, "enter", *roots, *command]
-
-    def _seen_directory(self) -> Path:
-        return self.directory if self.version_root is None else Path(MOUNT_POINT)
-
     def _prepare(self) -> None:
-        if (self.directory / "rabbitmq.conf").exists():
-            return
         self.directory.mkdir(parents=True, exist_ok=True)
-        cookie = self.directory / ".erlang.cookie"
+        data = self._room.data
+        if (data / "rabbitmq.conf").exists():
+            return
+        data.mkdir(parents=True, exist_ok=True)
+        cookie = data / ".erlang.cookie"
         cookie.write_text(self._cookie)
         cookie.chmod(0o400)
-        (self.directory / "plugins").write_text("[].\n")
-        (self.directory / "rabbitmq.conf").write_text(
+        (data / "plugins").write_text("[].\n")
+        (data / "rabbitmq.conf").write_text(
             f"listeners.tcp.local = 127.0.0.1:{self.port}\n"
             "log.console = true\n"
             "log.console.level = info\n"
@@ -187,7 +166,7 @@ class RabbitMQ:
         )
 
     def _environment(self) -> dict[str, str]:
-        seen = self._seen_directory()
+        seen = self._room.data_inside
         return {
             "HOME": str(seen),
             "ERL_EPMD_PORT": str(self._epmd_port),
