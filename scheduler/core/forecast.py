@@ -1,0 +1,91 @@
+"""When a refused request would fit: the date that a refusal carries.
+
+Owns a search over whole minutes, bounded in time ahead and in work, through the same calendars
+that admission reads. Overtime that may yield does not count; overtime that may not yield counts
+for good, since nobody knows its end. It decides nothing. Called by ``admission``.
+"""
+
+from __future__ import annotations
+
+from scheduler.core.model import Node, Pool, Subscription
+from scheduler.core.placement import Ask
+
+#: How far ahead a date is looked for.
+HORIZON_S = 28 * 24 * 3600
+#: Windows that one search may look at, over all calendars.
+PROBES_MAX = 1_500
+#: How often the subscription and the nodes may disagree on a date.
+_ROUNDS_MAX = 16
+
+
+def fits_at(pool: Pool, ask: Ask) -> int | None:
+    """Return the earliest whole minute after now at which the request would fit, if one is found.
+
+    Never earlier than the start of the window asked for.
+    """
+    subscription = pool.subscriptions[ask.subscription]
+    subscription.calendar.advance(pool.now_s)
+    nodes = _open_nodes(pool, ask)
+    seats, duration_s = ask.seats, ask.window.duration_s
+    at_s = ask.window.start_s
+    until_s = at_s + HORIZON_S
+    proposed_s: int | None = None
+    probes = PROBES_MAX
+    for _ in range(_ROUNDS_MAX):
+        free_s, used = subscription.calendar.earliest(
+            seats + subscription.late_seats,
+            duration_s,
+            from_s=at_s,
+            until_s=until_s,
+            probes_max=probes,
+        )
+        probes -= used
+        if free_s is None or free_s == proposed_s:
+            return free_s
+        proposed_s, probes = _earliest_node(nodes, ask, free_s, until_s, probes)
+        if proposed_s is None or proposed_s == free_s:
+            return proposed_s
+        at_s = proposed_s
+    return None
+
+
+def _open_nodes(pool: Pool, ask: Ask) -> list[tuple[Node, int]]:
+    """List the nodes that could take the size, with the seats there that will not yield."""
+    subscription = pool.subscriptions[ask.subscription]
+    nodes: list[tuple[Node, int]] = []
+    for _, _, node_id in pool.order.entries:
+        node = pool.nodes[node_id]
+        if ask.seats > node.largest_seats or node_id in ask.exclude:
+            continue
+        node.calendar.advance(pool.now_s)
+        nodes.append((node, stuck_seats(pool, subscription, node)))
+    return nodes
+
+
+def stuck_seats(pool: Pool, subscription: Subscription, node: Node) -> int:
+    """Return the overtime seats on the node that this subscription cannot make yield."""
+    if pool.rules.evict_across_subscriptions or not node.overdue:
+        return node.late_seats
+    own = sum(one.seats for one in node.overdue.values() if one.subscription == subscription.id)
+    return node.overtime_seats - own
+
+
+def _earliest_node(
+    nodes: list[tuple[Node, int]], ask: Ask, from_s: int, until_s: int, probes: int
+) -> tuple[int | None, int]:
+    """Return the first minute at which some node has room, and the probes left."""
+    best_s: int | None = None
+    for node, stuck in nodes:
+        free_s, used = node.calendar.earliest(
+            ask.seats + stuck,
+            ask.window.duration_s,
+            from_s=from_s,
+            until_s=until_s,
+            probes_max=probes,
+        )
+        probes -= used
+        if free_s is not None:
+            best_s, until_s = free_s, free_s - 1
+            if free_s == from_s:
+                break
+    return best_s, probes
