@@ -58,6 +58,11 @@ class Database:
         # PostgreSQL reads without BEGIN and ROLLBACK: one round trip instead of three.
         reading = {_BEGIN: ""} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
         self._reading: AsyncEngine = self.engine.execution_options(**reading)
+        self._snapshots = (
+            self.engine
+            if self.is_sqlite
+            else self.engine.execution_options(isolation_level="REPEATABLE READ")
+        )
         self._writing: AsyncEngine = self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
 
     @property
@@ -74,6 +79,10 @@ class Database:
     def connect(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Return a connection for reading; each statement sees what was committed before it."""
         return self._reading.connect()
+
+    def snapshot(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Return a connection for reading whose statements all see the same state."""
+        return self._snapshots.connect()
 
     def begin(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Return a connection in a write transaction, committed at the end of the block."""

@@ -1,0 +1,342 @@
+"""The directory: pools, nodes, subscriptions, credentials and endpoints in one immutable snapshot.
+
+Owns the look-ups by which the gateway finds a credential and the workers their nodes, and the watch
+that replaces the snapshot when the installation's directory version has moved. Never writes; knows
+nothing of meetings. Secrets are open in here, so the classes leave them out of their repr.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Table, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from scheduler.database import Database
+from scheduler.vault import Vault, VaultError
+from schemas.tables import Installation
+
+_TABLES: Final = Installation.metadata.tables
+#: Loading may take this long; a slower database counts as not answering.
+LOAD_TIMEOUT_S: Final = 15.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A set of nodes and the subscriptions served by them."""
+
+    id: int
+    name: str
+    mode: str
+    keep_free: int | None
+    large_seats: int
+    evict_across_subscriptions: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One BigBlueButton server."""
+
+    id: int
+    pool_id: int
+    name: str
+    #: Up to and including the slash behind `bigbluebutton`.
+    base_url: str
+    secret: str = field(repr=False)
+    seats: int
+    meeting_seats_max: int | None
+    #: active, draining, disabled
+    state: str
+    #: up, down, unknown
+    health: str
+    health_reason: str
+    health_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A customer's contract."""
+
+    id: int
+    pool_id: int
+    slug: str
+    name: str
+    seats: int
+    enabled: bool
+    meetings_max: int | None
+    default_seats: int
+    default_duration_s: int
+    meeting_seats_max: int | None
+    duration_max_s: int | None
+    welcome_text: str
+    moderator_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One secret of a subscription, with the subscription."""
+
+    id: int
+    subscription_id: int
+    subscription: Subscription
+    #: `acme` or `acme-5`.
+    name: str
+    sub: int | None
+    label: str
+    #: The secret, and the previous one while a rotation lasts.
+    secrets: tuple[str, ...] = field(repr=False)
+    enabled: bool
+    is_default: bool
+    hosts: tuple[str, ...]
+    algorithms: frozenset[str]
+    #: Its own default, else the subscription's.
+    default_seats: int
+    default_duration_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where events of a subscription, or of one credential of it, go."""
+
+    id: int
+    subscription_id: int
+    credential_id: int | None
+    url: str
+    dialect: str
+    #: Empty means all.
+    kinds: frozenset[str]
+    enabled: bool
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """One snapshot; a record whose secret cannot be opened is not in it."""
+
+    version: int
+    pools: Mapping[int, Pool]
+    pool_by_name: Mapping[str, Pool]
+    nodes: Mapping[int, Node]
+    #: Every pool is a key; nodes by name.
+    nodes_of_pool: Mapping[int, tuple[Node, ...]]
+    subscriptions: Mapping[int, Subscription]
+    subscription_by_slug: Mapping[str, Subscription]
+    credentials: Mapping[int, Credential]
+    #: By `acme`, `acme-5`, and with leading zeros: `acme-05`, `acme-005`.
+    credential_by_name: Mapping[str, Credential]
+    #: By exact host name in lower case, without a port.
+    credential_by_host: Mapping[str, Credential]
+    #: The one that owns the bare path.
+    default_credential: Credential | None
+    endpoints: Mapping[int, Endpoint]
+    _endpoints_of: Mapping[int, tuple[Endpoint, ...]]
+
+    def endpoints_of(self, subscription_id: int) -> tuple[Endpoint, ...]:
+        """Return the endpoints of a subscription, switched off ones too."""
+        return self._endpoints_of.get(subscription_id, ())
+
+
+def credential_name(slug: str, sub: int | None) -> str:
+    """Return the name of a credential: `acme` or `acme-5`."""
+    return slug if sub is None else f"{slug}-{sub}"
+
+
+async def load_directory(database: Database, vault: Vault) -> Directory:
+    """Read the whole directory; raises what the database raises when it does not answer."""
+    async with database.snapshot() as connection:
+        version = await _version(connection)
+        rows = {
+            name: await _rows(connection, _TABLES[name])
+            for name in ("pool", "node", "subscription", "credential", "endpoint")
+        }
+    pools = {row["id"]: _record(Pool, row) for row in rows["pool"]}
+    nodes = {node.id: node for row in rows["node"] if (node := _node(row, vault))}
+    subscriptions = {row["id"]: _record(Subscription, row) for row in rows["subscription"]}
+    credentials = {
+        credential.id: credential
+        for row in rows["credential"]
+        if (credential := _credential(row, subscriptions[row["subscription_id"]], vault))
+    }
+    endpoints = {row["id"]: _endpoint(row) for row in rows["endpoint"]}
+    nodes_of_pool = {
+        pool_id: tuple(
+            sorted((n for n in nodes.values() if n.pool_id == pool_id), key=lambda n: n.name)
+        )
+        for pool_id in pools
+    }
+    endpoints_of: dict[int, list[Endpoint]] = defaultdict(list)
+    for endpoint in endpoints.values():
+        endpoints_of[endpoint.subscription_id].append(endpoint)
+    return Directory(
+        version=version,
+        pools=pools,
+        pool_by_name={pool.name: pool for pool in pools.values()},
+        nodes=nodes,
+        nodes_of_pool=nodes_of_pool,
+        subscriptions=subscriptions,
+        subscription_by_slug={s.slug: s for s in subscriptions.values()},
+        credentials=credentials,
+        credential_by_name={
+            name: credential for credential in credentials.values() for name in _names(credential)
+        },
+        credential_by_host={
+            host: credential for credential in credentials.values() for host in credential.hosts
+        },
+        default_credential=next((c for c in credentials.values() if c.is_default), None),
+        endpoints=endpoints,
+        _endpoints_of={key: tuple(found) for key, found in endpoints_of.items()},
+    )
+
+
+class DirectoryWatch:
+    """Keeps the newest directory at hand; `start()` loads the first one.
+
+    While the database does not answer, the last snapshot stays in force.
+    """
+
+    def __init__(self, database: Database, vault: Vault, interval_s: float = 1.0) -> None:
+        self._database = database
+        self._vault = vault
+        self._interval_s = interval_s
+        self._current: Directory | None = None
+        self._subscribers: list[Callable[[Directory], None]] = []
+        self._refreshing = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        self._lost = False
+
+    @property
+    def current(self) -> Directory:
+        """The newest snapshot; raises `RuntimeError` before `start()`."""
+        if self._current is None:
+            raise RuntimeError("the directory watch was not started")
+        return self._current
+
+    def subscribe(self, callback: Callable[[Directory], None]) -> None:
+        """Have `callback` called with every new snapshot, in the event loop; it must not block."""
+        self._subscribers.append(callback)
+
+    async def start(self) -> None:
+        """Load the directory and watch it; raises what the database raises."""
+        await self.refresh()
+        self._task = asyncio.create_task(self._watch(), name="directory watch")
+
+    async def close(self) -> None:
+        """Stop watching."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def refresh(self) -> None:
+        """Look now, and load when the version has moved; raises what the database raises."""
+        async with self._refreshing, asyncio.timeout(LOAD_TIMEOUT_S):
+            if self._current is not None:
+                async with self._database.connect() as connection:
+                    if await _version(connection) == self._current.version:
+                        return
+            self._current = await load_directory(self._database, self._vault)
+        log.debug("directory loaded", version=self._current.version)
+        for callback in self._subscribers:
+            try:
+                callback(self._current)
+            except Exception:
+                # The others, and the next snapshot, must not suffer from one that fails.
+                log.exception("a subscriber of the directory failed")
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval_s)
+            try:
+                await self.refresh()
+            except (SQLAlchemyError, OSError) as error:  # a TimeoutError is an OSError
+                if not self._lost:
+                    log.warning("directory cannot be read, the last one stays", error=str(error))
+                self._lost = True
+            else:
+                if self._lost:
+                    log.info("directory can be read again")
+                self._lost = False
+
+
+async def _version(connection: AsyncConnection) -> int:
+    found = await connection.execute(select(_TABLES["installation"].c.directory_version))
+    return int(found.scalar_one())
+
+
+async def _rows(connection: AsyncConnection, table: Table) -> list[dict[str, Any]]:
+    found = await connection.execute(select(table).order_by(table.c.id))
+    return [dict(row) for row in found.mappings()]
+
+
+def _record(kind: type[Any], row: Mapping[str, Any]) -> Any:
+    return kind(**{name: row[name] for name in kind.__dataclass_fields__})
+
+
+def _node(row: dict[str, Any], vault: Vault) -> Node | None:
+    secrets = _opened(vault, (row["secret"],), kind="node", name=row["name"])
+    if not secrets:
+        return None
+    return Node(**{name: row[name] for name in Node.__dataclass_fields__} | {"secret": secrets[0]})
+
+
+def _credential(row: dict[str, Any], subscription: Subscription, vault: Vault) -> Credential | None:
+    name = credential_name(subscription.slug, row["sub"])
+    sealed = [record for record in (row["secret"], row["previous_secret"]) if record is not None]
+    secrets = _opened(vault, sealed, kind="credential", name=name)
+    if not secrets:
+        return None
+    seats, duration_s = row["default_seats"], row["default_duration_s"]
+    return Credential(
+        id=row["id"],
+        subscription_id=subscription.id,
+        subscription=subscription,
+        name=name,
+        sub=row["sub"],
+        label=row["label"],
+        secrets=secrets,
+        enabled=row["enabled"],
+        is_default=row["is_default"],
+        hosts=tuple(host.lower() for host in _listed(row["hosts"])),
+        algorithms=frozenset(_listed(row["algorithms"])),
+        default_seats=subscription.default_seats if seats is None else seats,
+        default_duration_s=subscription.default_duration_s if duration_s is None else duration_s,
+    )
+
+
+def _endpoint(row: dict[str, Any]) -> Endpoint:
+    fields = {name: row[name] for name in Endpoint.__dataclass_fields__}
+    return Endpoint(**fields | {"kinds": frozenset(_listed(row["kinds"]))})
+
+
+def _opened(vault: Vault, records: Iterable[bytes], *, kind: str, name: str) -> tuple[str, ...]:
+    """Return the texts that open; one that does not is logged, and must not stop the others."""
+    texts = []
+    for record in records:
+        try:
+            texts.append(vault.open(record))
+        except VaultError as error:
+            # Without a traceback: the reason says it all, and this comes once per record.
+            log.error(  # noqa: TRY400
+                "a stored secret cannot be opened", kind=kind, name=name, reason=str(error)
+            )
+    return tuple(texts)
+
+
+def _names(credential: Credential) -> list[str]:
+    """Return the names under which a credential is known: its number may have leading zeros."""
+    slug, sub = credential.subscription.slug, credential.sub
+    if sub is None:
+        return [slug]
+    return sorted({f"{slug}-{sub:0{digits}d}" for digits in (1, 2, 3)})
+
+
+def _listed(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
