@@ -70,8 +70,16 @@ stamp_of() {
     pwd
 }
 
-# make_environment LOCK: $VENV holds the packages of the lock and this project afterwards.
+# make_environment LOCK: $VENV holds the packages of the lock and this project afterwards. Two
+# scripts that start at once take turns.
 make_environment() {
+    (
+        flock 9
+        _make_environment "$1"
+    ) 9>.cache/environment.lock
+}
+
+_make_environment() {
     local lock=$1 stamp python
     stamp="$VENV/$(basename "$lock").installed"
     if [ -x "$VENV/bin/python" ] && [ "$(stamp_of "$lock")" = "$(cat "$stamp" 2>/dev/null)" ]; then
