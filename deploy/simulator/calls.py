@@ -72,8 +72,8 @@ def create(node: Node, call: ApiCall) -> str:
         return _ID_NOT_UNIQUE
     bridge = call.given("voiceBridge")
     if not bridge.strip("+-0"):
-        bridge = node.state.draw_bridge()
-    elif node.state.bridge_taken(bridge):
+        bridge = node.state.draw.bridge(node.state.bridges)
+    elif bridge in node.state.bridges:
         return _BRIDGE_TAKEN
     meeting = _new_meeting(node, call, bridge)
     meeting.documents = names
@@ -94,8 +94,8 @@ def _new_meeting(node: Node, call: ApiCall, bridge: str) -> Meeting:
         external_id=external_id,
         internal_id=internal_id,
         name=call.given("name"),
-        attendee_pw=call.given("attendeePW") or node.state.draw_password(),
-        moderator_pw=call.given("moderatorPW") or node.state.draw_password(),
+        attendee_pw=call.given("attendeePW") or node.state.draw.password(),
+        moderator_pw=call.given("moderatorPW") or node.state.draw.password(),
         create_ms=create_ms,
         create_date=java_date(create_ms),
         voice_bridge=bridge,

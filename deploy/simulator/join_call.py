@@ -78,14 +78,14 @@ def _joined(node: Node, call: ApiCall, meeting: Meeting, user: User) -> str | we
                 ("message", "You have joined successfully."),
                 ("meeting_id", meeting.internal_id),
                 ("user_id", user.internal_id),
-                ("auth_token", node.state.draw_lower(12)),
+                ("auth_token", node.state.draw.lower(12)),
                 ("session_token", user.token),
                 ("guestStatus", user.guest_status),
                 ("url", url),
             ]
         )
     response = web.Response(status=302, headers={"Location": url, "Cache-Control": "no-cache"})
-    response.set_cookie("JSESSIONID", node.state.draw_lower(32), path="/", httponly=True)
+    response.set_cookie("JSESSIONID", node.state.draw.lower(32), path="/", httponly=True)
     return response
 
 

@@ -6,7 +6,7 @@ port, made by `app`, used by every request handler and by the sweep.
 
 import asyncio
 from collections import deque
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from aiohttp import web
@@ -18,6 +18,8 @@ from deploy.simulator.model import Change, Hook, Meeting, Recording, User
 from deploy.simulator.settings import SimulatorSettings
 from deploy.simulator.state import State
 from deploy.simulator.store import Store
+
+_Record = TypeVar("_Record", Meeting, User, Hook, Recording)
 
 log = structlog.get_logger(__name__)
 
@@ -50,13 +52,13 @@ class Node:
         tables = self._store.load()
         self.clock.lead_ms = tables.get("clock", {}).get("lead_ms", 0)
         for record in tables.get("meeting", {}).values():
-            self.state.restore_meeting(Meeting(**record))
+            self.state.restore_meeting(_revived(Meeting, record))
         for record in tables.get("user", {}).values():
-            self.state.restore_user(User(**record))
+            self.state.restore_user(_revived(User, record))
         for key, record in tables.get("hook", {}).items():
-            self.state.hooks[key] = Hook(**record)
+            self.state.hooks[key] = _revived(Hook, record)
         for key, record in tables.get("recording", {}).items():
-            self.state.recordings[key] = Recording(**record)
+            self.state.recordings[key] = _revived(Recording, record)
         self._compact(self._store)
         log.info("simulated node remembers", node=self.settings.name, **self._counts())
 
@@ -113,6 +115,11 @@ class Node:
     def _counts(self) -> dict[str, int]:
         state = self.state
         return {"meetings": len(state.meetings), "users": len(state.sessions)}
+
+
+def _revived(kind: type[_Record], record: dict[str, Any]) -> _Record:
+    # A directory may have been written by a version whose records had other fields.
+    return kind(**{name: value for name, value in record.items() if name in kind.__slots__})
 
 
 #: Where an application keeps its node.

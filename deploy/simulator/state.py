@@ -6,16 +6,13 @@ clock. Driven by the API calls, the client page, the control API and the sweep.
 """
 
 import hashlib
-import random
 from collections.abc import Iterable
 from typing import Final
 
 from deploy.simulator.clock import java_date
+from deploy.simulator.drawing import Drawing
 from deploy.simulator.model import Change, Event, Hook, Meeting, Recording, Role, User
 
-_ALNUM: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-_LOWER: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
-_BRIDGE_TRIES: Final = 10
 _ENDED_REMEMBERED_MAX: Final = 10_000
 _MESSAGES_KEPT_MAX: Final = 50
 _MINUTE_MS: Final = 60_000
@@ -34,12 +31,12 @@ class State:
         no_user_joined_ms: int = 5 * _MINUTE_MS,
         last_user_left_ms: int = _MINUTE_MS,
         pending_user_ms: int = 45_000,
-        randomness: random.Random | None = None,
+        drawing: Drawing | None = None,
     ) -> None:
         self._no_user_joined_ms = no_user_joined_ms
         self._last_user_left_ms = last_user_left_ms
         self._pending_user_ms = pending_user_ms
-        self._random = randomness or random.Random()
+        self.draw = drawing or Drawing()
         self.meetings: dict[str, Meeting] = {}
         self.by_external: dict[str, Meeting] = {}
         self.present: dict[str, dict[str, User]] = {}
@@ -48,7 +45,8 @@ class State:
         self.children: dict[str, list[str]] = {}
         self.hooks: dict[str, Hook] = {}
         self.recordings: dict[str, Recording] = {}
-        self._bridges: dict[str, str] = {}
+        #: Internal ids of live meetings by voice bridge.
+        self.bridges: dict[str, str] = {}
         self._ended: dict[str, None] = {}
         self._ever_present: dict[str, int] = {}
         self._sessions_of: dict[str, dict[str, User]] = {}
@@ -69,10 +67,6 @@ class State:
         """Return the users who are present, by internal user id."""
         return self.present.get(meeting.internal_id, {})
 
-    def bridge_taken(self, voice_bridge: str) -> bool:
-        """Tell whether a live meeting uses this voice bridge."""
-        return voice_bridge in self._bridges
-
     def snapshot(self) -> Iterable[Change]:
         """Yield every record that makes up the present state."""
         for meeting in self.meetings.values():
@@ -84,23 +78,7 @@ class State:
         for recording in self.recordings.values():
             yield Change("recording", recording.record_id, recording)
 
-    # Drawing identifiers
-
-    def draw_password(self) -> str:
-        """Return eight letters and digits."""
-        return "".join(self._random.choices(_ALNUM, k=8))
-
-    def draw_lower(self, length: int) -> str:
-        """Return that many lower-case letters and digits."""
-        return "".join(self._random.choices(_LOWER, k=length))
-
-    def draw_bridge(self) -> str:
-        """Return five digits that no live meeting uses; nine when five are hard to find."""
-        for _ in range(_BRIDGE_TRIES):
-            bridge = str(self._random.randrange(10_000, 100_000))
-            if bridge not in self._bridges:
-                return bridge
-        return str(self._random.randrange(100_000_000, 1_000_000_000))
+    # The life of a meeting
 
     def draw_internal_id(self, external_id: str, now_ms: int) -> tuple[str, int]:
         """Return the internal id and the create time; an id is never given twice."""
@@ -110,8 +88,6 @@ class State:
             if internal_id not in self._ended and internal_id not in self.meetings:
                 return internal_id, now_ms
             now_ms += 1
-
-    # The life of a meeting
 
     def add_meeting(self, meeting: Meeting) -> None:
         """Take a new meeting in; its ids and bridge must be free."""
@@ -142,7 +118,7 @@ class State:
             moderator_pw=parent.moderator_pw,
             create_ms=create_ms,
             create_date=java_date(create_ms),
-            voice_bridge=self.draw_bridge(),
+            voice_bridge=self.draw.bridge(self.bridges),
             dial_number=parent.dial_number,
             max_users=parent.max_users,
             is_breakout=True,
@@ -177,7 +153,7 @@ class State:
         """Lose meetings, users and hooks at once, as a restart without its memory does."""
         for kept in (
             self.meetings, self.by_external, self.present, self.sessions, self.pending,
-            self.children, self.hooks, self._bridges, self._ever_present, self._sessions_of,
+            self.children, self.hooks, self.bridges, self._ever_present, self._sessions_of,
             self.fragments,
         ):  # fmt: skip
             kept.clear()
@@ -210,7 +186,7 @@ class State:
 
     def say(self, meeting: Meeting, *, sender: str, text: str, now_ms: int) -> None:
         """Put a message into the public chat."""
-        message = {"id": self.draw_lower(12), "sender": sender, "message": text}
+        message = {"id": self.draw.lower(12), "sender": sender, "message": text}
         meeting.messages = [*meeting.messages, message][-_MESSAGES_KEPT_MAX:]
         self._touch(meeting)
         self.events.append(Event("chat-group-message-sent", meeting, now_ms, message=message))
@@ -240,7 +216,7 @@ class State:
         userdata: dict[str, str] | None = None,
     ) -> User:
         """Give somebody a session; raises `Full`. They are not present until they connect."""
-        internal_id = f"w_{self.draw_lower(12)}"
+        internal_id = f"w_{self.draw.lower(12)}"
         external_id = external_id or internal_id
         if self.is_full(meeting, external_id):
             raise Full
@@ -250,7 +226,7 @@ class State:
             name=name,
             role=role,
             meeting_id=meeting.internal_id,
-            token=self.draw_lower(16),
+            token=self.draw.lower(16),
             registered_ms=now_ms,
             userdata=userdata or {},
         )
@@ -343,7 +319,7 @@ class State:
         """Put a meeting into the indexes without storing or telling it."""
         self.meetings[meeting.internal_id] = meeting
         self.by_external[meeting.external_id] = meeting
-        self._bridges[meeting.voice_bridge] = meeting.internal_id
+        self.bridges[meeting.voice_bridge] = meeting.internal_id
         if meeting.is_breakout:
             self.children.setdefault(meeting.parent_id, []).append(meeting.internal_id)
             self.fragments.pop(meeting.parent_id, None)
@@ -363,7 +339,7 @@ class State:
     def _remove(self, meeting: Meeting) -> None:
         self.meetings.pop(meeting.internal_id, None)
         self.by_external.pop(meeting.external_id, None)
-        self._bridges.pop(meeting.voice_bridge, None)
+        self.bridges.pop(meeting.voice_bridge, None)
         self.present.pop(meeting.internal_id, None)
         self.children.pop(meeting.internal_id, None)
         self._ever_present.pop(meeting.internal_id, None)

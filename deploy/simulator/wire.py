@@ -98,8 +98,7 @@ def _has_type(request: web.Request) -> bool:
 
 def _take(params: dict[str, str], fields: list[tuple[str, str]]) -> None:
     for name, value in fields:
-        if name not in params:
-            params[_clean(name)] = _clean(value)
+        params.setdefault(_clean(name), _clean(value))
 
 
 def _clean(text: str) -> str:
