@@ -51,13 +51,14 @@ class DispatchLimits:
 class Pending:
     """One open command."""
 
-    __slots__ = ("command", "deadline_ms", "parcel", "ticket", "window")
+    __slots__ = ("command", "deadline_ms", "encoded", "parcel", "ticket", "window")
 
     def __init__(self, command: Item, deadline_ms: int, ticket: Ticket, window: "_Window") -> None:
         self.command = command
         self.deadline_ms = deadline_ms
         self.ticket = ticket
         self.window = window
+        self.encoded = b""
         self.parcel: Parcel | None = None
 
 
@@ -76,6 +77,10 @@ class Parcel:
     def commands(self) -> list[Item]:
         """Return the commands that are still open, oldest first."""
         return [pending.command for pending in self.pendings.values()]
+
+    def body(self) -> bytes:
+        """Return the open commands as one JSON array, from their encoded forms."""
+        return b"[" + b",".join(pending.encoded for pending in self.pendings.values()) + b"]"
 
 
 @dataclass(slots=True)
@@ -122,8 +127,8 @@ class Dispatch:
         """Return the number of commands without an answer."""
         return len(self._open)
 
-    def submit(self, pool: str, command: Item) -> Ticket:
-        """Take one command; see `Bus.submit`."""
+    def submit(self, pool: str, command: Item, *, encoded: bytes = b"") -> Ticket:
+        """Take one command; see `Bus.submit`. A transport that needs JSON hands it in as well."""
         command_id, deadline_ms = command.get("id"), command.get("deadline_ms")
         if not (isinstance(command_id, str) and isinstance(deadline_ms, int)):
             raise TypeError("a command needs an 'id' (str) and a 'deadline_ms' (unix ms)")
@@ -147,6 +152,7 @@ class Dispatch:
             _fail(ticket, BusTimeout("the deadline was over before the command was sent"))
             return ticket
         pending = Pending(command, deadline_ms, ticket, window)
+        pending.encoded = encoded
         self._open[command_id] = pending
         self._buckets.setdefault(deadline_ms // SWEEP_MS, {})[command_id] = pending
         window.waiting[command_id] = pending

@@ -4,12 +4,12 @@ Owns the messages of one pool or of the events and says who may take them. It be
 queue with a dead-letter target does, as far as its users can tell. Only `memory` calls it.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 
 from scheduler.bus.errors import BusLost, BusOverloaded
 from scheduler.bus.interface import Item
+from scheduler.bus.wakeup import Wakeup
 
 
 class Message:
@@ -31,27 +31,15 @@ class Seat:
         self.queue = queue
         self.unsettled: dict[Message, None] = {}
         self.closed = False
-        self._waiters: list[asyncio.Future[None]] = []
+        self._wakeup = Wakeup()
 
     def wake(self) -> None:
         """Let everyone in `wait` look again."""
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._waiters.clear()
+        self._wakeup.notify()
 
     async def wait(self, ready: Callable[[], bool]) -> None:
         """Return when ready; raise BusLost when the place is given up meanwhile."""
-        while not self.closed and not ready():
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                # Callers that wait with a timeout, again and again, must leave nothing behind.
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
-                raise
+        await self._wakeup.wait(lambda: self.closed or ready())
         if self.closed:
             raise BusLost("the consumer is closed")
 
