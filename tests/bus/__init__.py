@@ -1,0 +1,1 @@
+"""The bus: what both kinds promise, and how the RabbitMQ kind survives its broker."""
