@@ -1,0 +1,179 @@
+"""Checks of what people enter: names, numbers, URLs, hosts and secrets.
+
+Owns the limits and the sentences that refuse an entry. Pure: looks at the entry alone, never at the
+database. Called by `scheduler.operations`.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from yarl import URL
+
+from schemas.events import EventKind
+from schemas.values import Mode
+
+SEATS_MAX: Final = 1_000_000
+DURATION_MIN_S: Final = 60
+DURATION_MAX_S: Final = 366 * 86_400
+SUB_MAX: Final = 999
+SECRET_CHARACTERS_MAX: Final = 255
+HOSTS_CHARACTERS_MAX: Final = 1_024
+NODE_URL_CHARACTERS_MAX: Final = 512
+ENDPOINT_URL_CHARACTERS_MAX: Final = 2_048
+
+#: Least and greatest value, and whether None (no limit, none given) is allowed.
+_NUMBERS: Final[dict[str, tuple[int, int, bool]]] = {
+    "seats": (1, SEATS_MAX, False),
+    "meeting_seats_max": (1, SEATS_MAX, True),
+    "meetings_max": (0, SEATS_MAX, True),
+    "default_seats": (1, SEATS_MAX, False),
+    "default_duration_s": (DURATION_MIN_S, DURATION_MAX_S, False),
+    "duration_max_s": (DURATION_MIN_S, DURATION_MAX_S, True),
+    "keep_free": (0, SEATS_MAX, True),
+    "large_seats": (1, SEATS_MAX, False),
+    "sub": (0, SUB_MAX, True),
+}
+#: Greatest length.
+_TEXTS: Final = {"name": 255, "label": 255, "welcome_text": 100_000, "moderator_text": 100_000}
+_CHOICES: Final[dict[str, tuple[str, ...]]] = {
+    "state": ("active", "draining", "disabled"),
+    "mode": tuple(mode.value for mode in Mode),
+    "dialect": ("draft",),
+    "kind": tuple(kind.value for kind in EventKind),
+}
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
+_SLUG: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
+_ENDS_LIKE_A_SUB: Final = re.compile(r"-[0-9]*\Z")
+_HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?\Z")
+_PRINTABLE: Final = re.compile(r"[!-~]+\Z")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+
+
+class OperationError(Exception):
+    """The operation was refused and changed nothing; the message says why in a sentence."""
+
+
+def name(what: str, entered: str) -> None:
+    """Check the name of a pool or a node."""
+    if not _NAME.match(entered):
+        raise OperationError(
+            f"the name of a {what} is 1 to 63 small letters, digits, '.', '_' and '-', and begins"
+            f" with a letter or digit; {entered!r} is not"
+        )
+
+
+def slug(entered: str) -> None:
+    """Check the slug of a subscription, which must not look like the name of a credential."""
+    if not _SLUG.match(entered):
+        raise OperationError(
+            "a slug is 1 to 63 small letters, digits, '_' and '-', and begins with a letter or"
+            f" digit; {entered!r} is not"
+        )
+    if _ENDS_LIKE_A_SUB.search(entered):
+        raise OperationError(
+            f"the slug {entered} ends like the number of a credential: 'acme-5' is credential 5"
+            " of 'acme'"
+        )
+
+
+def number(field: str, entered: object) -> None:
+    """Check a number by the limits of its field."""
+    least, greatest, may_be_none = _NUMBERS[field]
+    if entered is None and may_be_none:
+        return
+    if not isinstance(entered, int) or isinstance(entered, bool):
+        raise OperationError(f"{field} must be a whole number")
+    if not least <= entered <= greatest:
+        raise OperationError(f"{field} must be from {least} to {greatest}, not {entered}")
+
+
+def text(field: str, entered: object) -> None:
+    """Check a text by the limits of its field."""
+    if not isinstance(entered, str):
+        raise OperationError(f"{field} must be a text")
+    if len(entered) > _TEXTS[field]:
+        raise OperationError(f"{field} may have {_TEXTS[field]} characters, not {len(entered)}")
+    if _CONTROL.search(entered):
+        raise OperationError(f"{field} contains characters that cannot be shown")
+
+
+def choice(field: str, entered: object) -> None:
+    """Check that a word is one of those that the field knows."""
+    known = _CHOICES[field]
+    if entered not in known:
+        raise OperationError(f"{field} must be {_either(known)}, not {entered!r}")
+
+
+def fields(entered: Mapping[str, Any], kind: type[Any]) -> None:
+    """Check entries by name; `kind` is the TypedDict that says which names there are."""
+    for field, value in entered.items():
+        if field not in kind.__annotations__:
+            raise OperationError(f"{field} cannot be set; {_either(kind.__annotations__)} can")
+        if field in _NUMBERS:
+            number(field, value)
+        elif field in _TEXTS:
+            text(field, value)
+        elif field in _CHOICES:
+            choice(field, value)
+        elif not isinstance(value, bool):
+            raise OperationError(f"{field} must be true or false")
+
+
+def secret(entered: str, *, characters_min: int) -> None:
+    """Check a secret; the sentence never shows it."""
+    if not characters_min <= len(entered) <= SECRET_CHARACTERS_MAX or not _PRINTABLE.match(entered):
+        raise OperationError(
+            f"a secret is {characters_min} to {SECRET_CHARACTERS_MAX} printable characters"
+            " without blanks"
+        )
+
+
+def hosts(entered: Sequence[str]) -> list[str]:
+    """Return host names in lower case, without repetitions."""
+    found = list(dict.fromkeys(host.strip().lower().rstrip(".") for host in entered))
+    for host in found:
+        if not _HOST.match(host):
+            raise OperationError(f"{host!r} is not a host name")
+    if len(",".join(found)) > HOSTS_CHARACTERS_MAX:
+        raise OperationError("these are too many host names for one credential")
+    return found
+
+
+def node_url(entered: str) -> str:
+    """Return the base URL of a node, with the slash behind `bigbluebutton`.
+
+    Takes what `bbb-conf --secret` prints, the same with `api` behind it, and a bare host.
+    """
+    url = _web_url(entered, NODE_URL_CHARACTERS_MAX)
+    if url.query_string or url.fragment or url.user is not None:
+        raise OperationError(f"the URL of a node has no query, fragment or user; {entered!r} has")
+    path = url.path.rstrip("/").removesuffix("/api").rstrip("/")
+    return str(url.with_path((path or "/bigbluebutton") + "/"))
+
+
+def endpoint_url(entered: str) -> str:
+    """Return the URL of an endpoint."""
+    return str(_web_url(entered, ENDPOINT_URL_CHARACTERS_MAX))
+
+
+def _web_url(entered: str, characters_max: int) -> URL:
+    trimmed = entered.strip()
+    if len(trimmed) > characters_max:
+        raise OperationError(f"a URL here may have {characters_max} characters")
+    try:
+        url = URL(trimmed)
+        _ = url.port
+    except ValueError as error:
+        raise OperationError(f"{entered!r} is not a URL: {error}") from error
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise OperationError(
+            f"a URL begins with http:// or https:// and a host; {entered!r} does not"
+        )
+    return url
+
+
+def _either(words: Sequence[str] | Mapping[str, Any]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last

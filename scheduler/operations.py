@@ -1,0 +1,332 @@
+"""Management operations: pools, nodes, subscriptions, credentials and endpoints.
+
+Owns their making and changing; what may be entered is checked in `scheduler.checks`. Every change
+raises the directory version in the same transaction, so that all processes see it within a second.
+Raises `OperationError` with a sentence when it refuses. Never touches meetings. Called by the
+command line, the management API, and the observer (health).
+"""
+
+import contextlib
+import secrets
+import string
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypedDict, TypeVar, Unpack
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import SQLModel, col
+
+from scheduler import checks
+from scheduler.checks import OperationError
+from scheduler.database import Database
+from scheduler.directory import credential_name
+from scheduler.vault import Vault
+from schemas.tables import (
+    CredentialRow,
+    EndpointRow,
+    Installation,
+    NodeRow,
+    PoolRow,
+    SubscriptionRow,
+)
+
+_Row = TypeVar("_Row", bound=SQLModel)
+
+SECRET_CHARACTERS: Final = 40
+_ALPHABET: Final = string.ascii_letters + string.digits
+
+
+class PoolRules(TypedDict, total=False):
+    """What can be set on a pool."""
+
+    mode: str
+    keep_free: int | None
+    large_seats: int
+    evict_across_subscriptions: bool
+
+
+class SubscriptionTerms(TypedDict, total=False):
+    """What can be set on a subscription."""
+
+    seats: int
+    name: str
+    enabled: bool
+    meetings_max: int | None
+    default_seats: int
+    default_duration_s: int
+    meeting_seats_max: int | None
+    duration_max_s: int | None
+    welcome_text: str
+    moderator_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewCredential:
+    """A credential just made: the only time that its secret is shown."""
+
+    id: int
+    name: str
+    secret: str = field(repr=False)
+
+
+async def ensure_pool(database: Database, name: str, **rules: Unpack[PoolRules]) -> int:
+    """Make the pool unless it is there, set the given rules, and return its id."""
+    checks.name("pool", name)
+    checks.fields(rules, PoolRules)
+    async with _change(database) as session:
+        row = await _find(session, PoolRow, "name", name)
+        if row is None:
+            row = await _insert(session, PoolRow(name=name))
+        row.sqlmodel_update({**rules})
+    return _id(row.id)
+
+
+async def add_node(
+    database: Database,
+    vault: Vault,
+    *,
+    name: str,
+    base_url: str,
+    secret: str,
+    seats: int,
+    pool: str = "default",
+    meeting_seats_max: int | None = None,
+) -> int:
+    """Add a node to a pool and return its id."""
+    checks.name("node", name)
+    checks.number("seats", seats)
+    checks.number("meeting_seats_max", meeting_seats_max)
+    checks.secret(secret, characters_min=1)
+    url = checks.node_url(base_url)
+    async with _change(database) as session:
+        in_pool = await _get(session, PoolRow, "name", pool, what="pool")
+        if await _find(session, NodeRow, "name", name):
+            raise OperationError(f"there is a node {name} already")
+        same = await _find(session, NodeRow, "base_url", url)
+        if same is not None:
+            # Two names for one server would sell its seats twice.
+            raise OperationError(f"the node {same.name} has the URL {url} already")
+        row = NodeRow(
+            pool_id=_id(in_pool.id),
+            name=name,
+            base_url=url,
+            secret=vault.seal(secret),
+            seats=seats,
+            meeting_seats_max=meeting_seats_max,
+        )
+        await _insert(session, row)
+    return _id(row.id)
+
+
+async def list_nodes(database: Database, *, pool: str | None = None) -> list[NodeRow]:
+    """Return the nodes by name, of one pool or of all; their secrets stay sealed."""
+    statement = select(NodeRow).order_by(col(NodeRow.name))
+    async with database.session() as session:
+        if pool is not None:
+            in_pool = await _get(session, PoolRow, "name", pool, what="pool")
+            statement = statement.where(col(NodeRow.pool_id) == in_pool.id)
+        return list(await session.scalars(statement))
+
+
+async def set_node_state(database: Database, name: str, state: str) -> None:
+    """Let a node take new meetings (active), none (draining), or leave it alone (disabled)."""
+    checks.choice("state", state)
+    async with _change(database) as session:
+        row = await _get(session, NodeRow, "name", name, what="node")
+        row.state = state
+
+
+async def set_node_health(database: Database, node_id: int, *, up: bool, reason: str) -> bool:
+    """Store what the observer found out; returns whether that was news.
+
+    A repetition writes nothing, so that nobody loads the directory again for it.
+    """
+    health = "up" if up else "down"
+    async with database.session() as session:
+        row = await session.get(NodeRow, node_id)
+    if row is None:
+        raise OperationError(f"there is no node {node_id}")
+    if (row.health, row.health_reason) == (health, reason):
+        return False
+    async with _change(database) as session:
+        row = await _get(session, NodeRow, "id", node_id, what="node")
+        row.health, row.health_reason, row.health_ms = health, reason, _now_ms()
+    return True
+
+
+async def add_subscription(
+    database: Database, slug: str, *, pool: str = "default", **terms: Unpack[SubscriptionTerms]
+) -> int:
+    """Add a subscription, with `seats` at least, and return its id."""
+    checks.slug(slug)
+    checks.fields(terms, SubscriptionTerms)
+    if "seats" not in terms:
+        raise OperationError("a subscription needs a number of seats")
+    async with _change(database) as session:
+        in_pool = await _get(session, PoolRow, "name", pool, what="pool")
+        if await _find(session, SubscriptionRow, "slug", slug):
+            raise OperationError(f"there is a subscription {slug} already")
+        row = SubscriptionRow(pool_id=_id(in_pool.id), slug=slug, seats=terms["seats"])
+        row.sqlmodel_update({**terms})
+        await _insert(session, row)
+    return _id(row.id)
+
+
+async def list_subscriptions(database: Database) -> list[SubscriptionRow]:
+    """Return the subscriptions by slug."""
+    async with database.session() as session:
+        return list(
+            await session.scalars(select(SubscriptionRow).order_by(col(SubscriptionRow.slug)))
+        )
+
+
+async def change_subscription(
+    database: Database, slug: str, **changes: Unpack[SubscriptionTerms]
+) -> SubscriptionRow:
+    """Change terms of a subscription; meetings that are admitted already stay so."""
+    if not changes:
+        raise OperationError("there is nothing to change")
+    checks.fields(changes, SubscriptionTerms)
+    async with _change(database) as session:
+        row = await _get(session, SubscriptionRow, "slug", slug, what="subscription")
+        row.sqlmodel_update({**changes})
+    return row
+
+
+async def add_credential(
+    database: Database,
+    vault: Vault,
+    *,
+    subscription: str,
+    sub: int | None = None,
+    secret: str | None = None,
+    label: str = "",
+    hosts: Sequence[str] = (),
+    is_default: bool = False,
+) -> NewCredential:
+    """Add a credential, `acme` without `sub`, `acme-5` with 5; its secret is made unless given."""
+    checks.number("sub", sub)
+    checks.text("label", label)
+    if secret is None:
+        secret = "".join(secrets.choice(_ALPHABET) for _ in range(SECRET_CHARACTERS))
+    checks.secret(secret, characters_min=8)
+    names = checks.hosts(hosts)
+    async with _change(database) as session:
+        owner = await _get(session, SubscriptionRow, "slug", subscription, what="subscription")
+        name = credential_name(subscription, sub)
+        for other in await session.scalars(select(CredentialRow)):
+            if (other.subscription_id, other.sub) == (owner.id, sub):
+                raise OperationError(f"there is a credential {name} already")
+            if is_default and other.is_default:
+                raise OperationError("another credential owns the bare path already")
+            if taken := set(names) & set(other.hosts.split(",")):
+                raise OperationError(f"the host {min(taken)} belongs to another credential")
+        row = CredentialRow(
+            subscription_id=_id(owner.id),
+            sub=sub,
+            label=label,
+            secret=vault.seal(secret),
+            is_default=is_default,
+            hosts=",".join(names),
+        )
+        await _insert(session, row)
+    return NewCredential(id=_id(row.id), name=name, secret=secret)
+
+
+async def list_credentials(
+    database: Database, *, subscription: str | None = None
+) -> list[CredentialRow]:
+    """Return the credentials, of one subscription or of all; their secrets stay sealed."""
+    statement = select(CredentialRow).order_by(
+        col(CredentialRow.subscription_id), col(CredentialRow.sub)
+    )
+    async with database.session() as session:
+        if subscription is not None:
+            owner = await _get(session, SubscriptionRow, "slug", subscription, what="subscription")
+            statement = statement.where(col(CredentialRow.subscription_id) == owner.id)
+        return list(await session.scalars(statement))
+
+
+async def add_endpoint(
+    database: Database,
+    *,
+    subscription: str,
+    url: str,
+    dialect: str = "draft",
+    kinds: Iterable[str] = (),
+) -> int:
+    """Add an endpoint for events of a subscription, of all kinds or some, and return its id."""
+    checks.choice("dialect", dialect)
+    wanted = sorted(set(kinds))
+    for kind in wanted:
+        checks.choice("kind", kind)
+    checked = checks.endpoint_url(url)
+    async with _change(database) as session:
+        owner = await _get(session, SubscriptionRow, "slug", subscription, what="subscription")
+        row = EndpointRow(
+            subscription_id=_id(owner.id),
+            url=checked,
+            dialect=dialect,
+            kinds=",".join(wanted),
+            created_ms=_now_ms(),
+        )
+        await _insert(session, row)
+    return _id(row.id)
+
+
+async def list_endpoints(
+    database: Database, *, subscription: str | None = None
+) -> list[EndpointRow]:
+    """Return the endpoints, of one subscription or of all."""
+    statement = select(EndpointRow).order_by(col(EndpointRow.id))
+    async with database.session() as session:
+        if subscription is not None:
+            owner = await _get(session, SubscriptionRow, "slug", subscription, what="subscription")
+            statement = statement.where(col(EndpointRow.subscription_id) == owner.id)
+        return list(await session.scalars(statement))
+
+
+@contextlib.asynccontextmanager
+async def _change(database: Database) -> AsyncIterator[AsyncSession]:
+    """Yield a session in a transaction that raises the directory version.
+
+    Raising it first makes operations of all processes wait for one another, so that what the body
+    checks still holds when it writes.
+    """
+    async with database.write_lock, database.begin() as connection:
+        version = col(Installation.directory_version)
+        await connection.execute(update(Installation).values({version: version + 1}))
+        async with AsyncSession(bind=connection, expire_on_commit=False) as session:
+            yield session
+            await session.commit()
+
+
+async def _find(session: AsyncSession, kind: type[_Row], column: str, value: Any) -> _Row | None:
+    found = await session.scalars(select(kind).where(getattr(kind, column) == value).limit(1))
+    return found.first()
+
+
+async def _get(
+    session: AsyncSession, kind: type[_Row], column: str, value: Any, *, what: str
+) -> _Row:
+    row = await _find(session, kind, column, value)
+    if row is None:
+        raise OperationError(f"there is no {what} {value}")
+    return row
+
+
+async def _insert(session: AsyncSession, row: _Row) -> _Row:
+    session.add(row)
+    await session.flush()
+    return row
+
+
+def _id(value: int | None) -> int:
+    assert value is not None  # noqa: S101  # the row was flushed or loaded
+    return value
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
