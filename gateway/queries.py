@@ -1,0 +1,69 @@
+"""The reading calls: isMeetingRunning, getMeetingInfo, getMeetings.
+
+Owns when a read may be answered from memory and when the node is asked. getMeetings never touches a
+node. Called by the dispatch.
+"""
+
+from typing import Final
+
+from aiohttp import web
+
+from gateway.bodies import Body
+from gateway.failures import ApiFailure, refuse, xml
+from gateway.keys import Caller
+from gateway.live import Live
+from gateway.parts import Parts
+from schemas import answers, params
+from schemas.params import Params
+
+_RUNNING: Final = answers.RUNNING.encode()
+_NOT_RUNNING: Final = answers.NOT_RUNNING.encode()
+
+
+class Queries:
+    """The reading calls of one gateway."""
+
+    def __init__(self, parts: Parts, live: Live) -> None:
+        self._meetings = parts.meetings
+        self._observed = parts.meetings.observed
+        self._now_ms = parts.now_ms
+        self._live = live
+
+    async def is_meeting_running(
+        self, caller: Caller, given: Params, _body: Body | None
+    ) -> web.Response:
+        """Tell whether somebody is in the meeting; an unknown one is not running."""
+        meeting_id = given.values.get("meetingID", "")
+        entry = self._meetings.lookup(caller.credential, meeting_id)
+        if entry is None:
+            refuse(params.running_violation(given))
+            entry = await self._meetings.find(caller.credential, meeting_id)
+            if entry is None or not entry.shown:
+                return xml(_NOT_RUNNING)
+        running = self._observed.running(entry.view, self._now_ms())
+        if running is None:
+            running = await self._live.running(entry)
+            if running is None:
+                running = self._observed.last_running(entry.view)
+        return xml(_RUNNING if running else _NOT_RUNNING)
+
+    async def get_meeting_info(
+        self, caller: Caller, given: Params, _body: Body | None
+    ) -> web.Response:
+        """Show one meeting as its node has it now, else as it was observed last."""
+        entry = await self._meetings.find(caller.credential, given.get("meetingID"))
+        if entry is not None and not entry.shown:
+            entry = None
+        refuse(params.info_violation(given, known=entry is not None))
+        if entry is None:
+            raise ApiFailure(*params.NOT_FOUND)
+        fields = await self._live.info(entry)
+        if fields is None:
+            return xml(answers.meeting_info(self._meetings.fragment(entry)))
+        return xml(answers.meeting_info(answers.meeting_elements(entry.view, fields)))
+
+    async def get_meetings(
+        self, caller: Caller, _given: Params, _body: Body | None
+    ) -> web.Response:
+        """List the caller's meetings from memory."""
+        return xml(self._meetings.document(caller.credential))

@@ -1,0 +1,169 @@
+"""What a create call asks for: seats, window length, and what of it travels to the node.
+
+Owns the split of the parameters into forwarded ones, metadata, callbacks and vendor switches, and
+the rules for missing or odd seats and durations. Pure; never decides whether there is room. Used by
+the gateway.
+"""
+
+import secrets
+import string
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.messages import MeetingDoc
+from schemas.params import Params, is_unset, meta_name
+
+#: Never forwarded: ours, answered by us, or switches of this product.
+_KEPT_BACK: Final = frozenset(
+    (
+        "meetingID",
+        "duration",
+        "checksum",
+        "maxParticipants",
+        "attendeePW",
+        "moderatorPW",
+        "name",
+        "welcome",
+        "moderatorOnlyMessage",
+        "meetingEndedURL",
+        "parentMeetingID",
+        "deactivateBbbserverDefaultChatTexts",
+        "deactivateDefaultChatTexts",
+        "renew",
+    )
+)
+#: A value that Python clients send for "unset" fails BBB's validation of these.
+_TYPED: Final = frozenset(("record", "voiceBridge", "isBreakoutRoom"))
+_END_CALLBACK: Final = "endcallbackurl"
+_PASSWORD_SIGNS: Final = string.ascii_letters + string.digits
+_PASSWORD_LENGTH: Final = 8
+_BETWEEN_TEXTS: Final = "<br>"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The defaults and caps of a credential and its subscription."""
+
+    seats: int
+    duration_s: int
+    seats_max: int | None = None
+    duration_max_s: int | None = None
+    #: Texts of the provider that come before the caller's.
+    welcome: str = ""
+    moderator: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A create call, understood."""
+
+    external_id: str
+    seats: int
+    duration_s: int
+    doc: MeetingDoc
+    given_attendee_pw: str
+    given_moderator_pw: str
+    renew: bool
+
+
+def new_password() -> str:
+    """Return eight random letters and digits."""
+    return "".join(secrets.choice(_PASSWORD_SIGNS) for _ in range(_PASSWORD_LENGTH))
+
+
+def effective_seats(params: Params, terms: Terms) -> int:
+    """Return the seats to reserve: the caller's, else the default, under the cap."""
+    seats = params.number("maxParticipants")
+    if seats is None or seats <= 0:
+        seats = terms.seats
+    return seats if terms.seats_max is None else min(seats, terms.seats_max)
+
+
+def effective_duration_s(params: Params, terms: Terms) -> int:
+    """Return the length of the window: the caller's minutes, else the default, under the cap."""
+    minutes = params.number("duration")
+    duration_s = terms.duration_s if minutes is None or minutes <= 0 else minutes * 60
+    return duration_s if terms.duration_max_s is None else min(duration_s, terms.duration_max_s)
+
+
+def requested(
+    params: Params,
+    terms: Terms,
+    *,
+    parent: str | None = None,
+    body: str | None = None,
+    body_type: str = "application/xml",
+) -> Requested:
+    """Return what a valid create call asks for.
+
+    `parent` is the id under which the node knows the parent of a breakout room; `body` the XML
+    modules, if any.
+    """
+    values = params.values
+    seats = effective_seats(params, terms)
+    attendee_pw, moderator_pw = values.get("attendeePW", ""), values.get("moderatorPW", "")
+    minutes = params.number("duration")
+    meta, callbacks = _meta_and_callbacks(values)
+    doc = MeetingDoc(
+        name=values["name"],
+        params=[],
+        attendee_pw=attendee_pw or new_password(),
+        moderator_pw=moderator_pw or new_password(),
+        duration_min=max(minutes or 0, 0),
+        callbacks=callbacks,
+        meta=meta,
+    )
+    doc["params"] = [
+        ("name", doc["name"]),
+        ("attendeePW", doc["attendee_pw"]),
+        ("moderatorPW", doc["moderator_pw"]),
+        ("maxParticipants", str(seats)),
+        *_texts(params, terms),
+        *((("parentMeetingID", parent),) if parent else ()),
+        *((name, value) for name, value in values.items() if _forwarded(name, value)),
+        *((f"meta_{key}", value) for key, value in meta.items() if key != _END_CALLBACK),
+    ]
+    if body is not None:
+        doc["body"] = body
+        doc["body_type"] = body_type
+    return Requested(
+        external_id=values["meetingID"],
+        seats=seats,
+        duration_s=effective_duration_s(params, terms),
+        doc=doc,
+        given_attendee_pw=attendee_pw,
+        given_moderator_pw=moderator_pw,
+        renew=params.flag("renew"),
+    )
+
+
+def _forwarded(name: str, value: str) -> bool:
+    if name in _KEPT_BACK or meta_name(name) is not None:
+        return False
+    return not (name in _TYPED and is_unset(value))
+
+
+def _texts(params: Params, terms: Terms) -> list[tuple[str, str]]:
+    off = params.flag("deactivateBbbserverDefaultChatTexts")
+    off = off or params.flag("deactivateDefaultChatTexts")
+    texts = []
+    for name, ours in (("welcome", terms.welcome), ("moderatorOnlyMessage", terms.moderator)):
+        parts = [part for part in ("" if off else ours, params.get(name)) if part]
+        if parts:
+            texts.append((name, _BETWEEN_TEXTS.join(parts)))
+    return texts
+
+
+def _meta_and_callbacks(values: dict[str, str]) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    meta: dict[str, str] = {}
+    callbacks: list[tuple[str, str]] = []
+    for name, value in values.items():
+        key = meta_name(name) if name.startswith("meta_") else None
+        if key is None or key in meta:
+            continue
+        meta[key] = value
+        if key == _END_CALLBACK and value:
+            callbacks.append((value, "endCallbackUrl"))
+    if values.get("meetingEndedURL"):
+        callbacks.append((values["meetingEndedURL"], "meetingEndedURL"))
+    return meta, callbacks
