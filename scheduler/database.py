@@ -20,6 +20,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from scheduler.settings import Settings
@@ -109,12 +110,16 @@ class Database:
     async def check(self) -> None:
         """Refuse a database that could lose what it acknowledged, or has other tables.
 
-        Raises `UnfitDatabaseError` with a sentence; lesser faults are logged as warnings.
+        Raises `UnfitDatabaseError` with a sentence, and `ConnectionError` when the database does
+        not answer (yet); lesser faults are logged as warnings.
         """
-        if not self.is_sqlite:
-            async with self.connect() as connection:
-                await _check_durability(connection)
-        current, newest = await self.revisions()
+        try:
+            if not self.is_sqlite:
+                async with self.connect() as connection:
+                    await _check_durability(connection)
+            current, newest = await self.revisions()
+        except DBAPIError as error:
+            raise ConnectionError(f"the database does not answer: {error.orig}") from error
         if current != newest:
             raise UnfitDatabaseError(
                 f"the tables are at revision {current or 'none'}, but this program needs {newest}:"

@@ -19,7 +19,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col
 
 from scheduler import checks
-from scheduler.checks import OperationError
 from scheduler.database import Database
 from scheduler.directory import credential_name
 from scheduler.vault import Vault
@@ -33,6 +32,9 @@ from schemas.tables import (
 )
 
 _Row = TypeVar("_Row", bound=SQLModel)
+
+#: The one error of this module; its class lives where entries are checked.
+OperationError = checks.OperationError
 
 SECRET_CHARACTERS: Final = 40
 _ALPHABET: Final = string.ascii_letters + string.digits
@@ -75,6 +77,10 @@ async def ensure_pool(database: Database, name: str, **rules: Unpack[PoolRules])
     """Make the pool unless it is there, set the given rules, and return its id."""
     checks.name("pool", name)
     checks.fields(rules, PoolRules)
+    async with database.session() as session:
+        row = await _find(session, PoolRow, "name", name)
+    if row is not None and all(getattr(row, rule) == value for rule, value in rules.items()):
+        return _id(row.id)
     async with _change(database) as session:
         row = await _find(session, PoolRow, "name", name)
         if row is None:
@@ -138,8 +144,8 @@ async def set_node_state(database: Database, name: str, state: str) -> None:
         row.state = state
 
 
-async def set_node_health(database: Database, node_id: int, *, up: bool, reason: str) -> bool:
-    """Store what the observer found out; returns whether that was news.
+async def set_node_health(database: Database, node_id: int, *, up: bool, reason: str) -> None:
+    """Store what the observer found out about a node.
 
     A repetition writes nothing, so that nobody loads the directory again for it.
     """
@@ -149,11 +155,10 @@ async def set_node_health(database: Database, node_id: int, *, up: bool, reason:
     if row is None:
         raise OperationError(f"there is no node {node_id}")
     if (row.health, row.health_reason) == (health, reason):
-        return False
+        return
     async with _change(database) as session:
         row = await _get(session, NodeRow, "id", node_id, what="node")
         row.health, row.health_reason, row.health_ms = health, reason, _now_ms()
-    return True
 
 
 async def add_subscription(

@@ -1,0 +1,79 @@
+"""Removing what is older than the retention.
+
+Owns the deletion of ended meetings with their attendees, stored answers, published events and
+finished deliveries with their attempts. Never touches a live meeting, an event that is not
+published or a delivery that is not finished. Called by the timers once an hour.
+"""
+
+import time
+from typing import Final
+
+import structlog
+from sqlalchemy import ColumnElement, Table, delete, select
+
+from scheduler.database import Database
+from schemas.tables import MeetingRow
+
+#: Rows of one transaction: a few milliseconds, so that nobody waits long for the write lock.
+CHUNK_ROWS: Final = 500
+#: Transactions of one call; what is left is removed by the next.
+CHUNKS_MAX: Final = 2_000
+
+_TABLES: Final = MeetingRow.metadata.tables
+_MEETING: Final = _TABLES["meeting"]
+_ATTENDEE: Final = _TABLES["attendee"]
+_COMMAND: Final = _TABLES["command"]
+_OUTBOX: Final = _TABLES["outbox"]
+_DELIVERY: Final = _TABLES["delivery"]
+_ATTEMPT: Final = _TABLES["attempt"]
+
+log = structlog.get_logger(__name__)
+
+
+async def remove_old(
+    database: Database, keep_days: int, *, now_ms: int | None = None
+) -> dict[str, int]:
+    """Remove what has been over for more than `keep_days`; returns the rows removed, by table.
+
+    Raises what the database raises; whatever was removed by then stays removed.
+    """
+    before_ms = (time.time_ns() // 1_000_000 if now_ms is None else now_ms) - keep_days * 86_400_000
+    # An ended meeting changes no more, so its last change is when it ended, and that is indexed.
+    ended = (_MEETING.c.updated_ms < before_ms) & _MEETING.c.live.is_(False)
+    finished = _DELIVERY.c.finished_ms < before_ms
+    removed = {
+        "meeting": await _remove(
+            database, _MEETING, ended, parts=(_ATTENDEE, _ATTENDEE.c.meeting_id)
+        ),
+        "command": await _remove(database, _COMMAND, _COMMAND.c.at_ms < before_ms),
+        "outbox": await _remove(database, _OUTBOX, _OUTBOX.c.published_ms < before_ms),
+        "delivery": await _remove(
+            database, _DELIVERY, finished, parts=(_ATTEMPT, _ATTEMPT.c.delivery_id)
+        ),
+    }
+    if any(removed.values()):
+        log.info("removed what is older than the retention", keep_days=keep_days, **removed)
+    return removed
+
+
+async def _remove(
+    database: Database,
+    table: Table,
+    old: ColumnElement[bool],
+    *,
+    parts: tuple[Table, ColumnElement[str]] | None = None,
+) -> int:
+    """Remove the old rows of a table in chunks, first what belongs to them."""
+    (key,) = table.primary_key.columns
+    count = 0
+    for _ in range(CHUNKS_MAX):
+        async with database.connect() as connection:
+            ids = list(await connection.scalars(select(key).where(old).limit(CHUNK_ROWS)))
+        if not ids:
+            break
+        async with database.write_lock, database.begin() as connection:
+            if parts is not None:
+                await connection.execute(delete(parts[0]).where(parts[1].in_(ids)))
+            await connection.execute(delete(table).where(key.in_(ids)))
+        count += len(ids)
+    return count
