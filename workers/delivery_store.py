@@ -1,0 +1,248 @@
+"""The rows of deliveries and attempts.
+
+Owns every statement on them: taking in new deliveries once, writing down what became of attempts,
+moving lanes on, and claiming what is due. A delivery that stands behind another one of its lane is
+`waiting`; only the head of a lane is `queued`. Never talks to receivers and never decides when to
+try again. Used by the delivery worker.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from scheduler.database import Database
+from schemas.tables import DeliveryRow
+
+#: Due deliveries that are looked at in one turn.
+CANDIDATES_MAX: Final = 512
+#: Stuck lanes and expired claims that are repaired at a time.
+REPAIR_MAX: Final = 1_000
+
+_TABLES: Final = DeliveryRow.metadata.tables
+_DELIVERY: Final = _TABLES["delivery"]
+_ATTEMPT: Final = _TABLES["attempt"]
+_OPEN: Final = ("queued", "sending")
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A delivery whose time has come."""
+
+    id: str
+    event_id: str
+    target: str
+    lane: str
+    url: str
+    #: Attempts so far.
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A delivery that this worker, and nobody else, may send until the claim ends."""
+
+    due: Due
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What became of a claim."""
+
+    claim: Claim
+    #: The state it is in now: delivered, parked, or queued for another attempt.
+    state: str
+    next_attempt_ms: int
+    #: The row of the attempt; None when nothing was tried.
+    attempt: dict[str, Any] | None
+    #: The receiver works again: what was put off for its sake is due now.
+    recovered: bool = False
+
+
+@dataclass(slots=True)
+class Choice:
+    """What to do with the deliveries that are due: send them, or put them off."""
+
+    claimed: list[Due]
+    #: `(delivery id, instant in ms)`.
+    put_off: list[tuple[str, int]]
+
+
+class DeliveryStore:
+    """Deliveries in the database; each method is one transaction or one read."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        dialect: Any = sqlite if database.is_sqlite else postgresql
+        self._insert = dialect.insert(_DELIVERY).on_conflict_do_nothing(
+            index_elements=["target", "event_id"]
+        )
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[AsyncConnection]:
+        async with self._database.write_lock, self._database.begin() as connection:
+            yield connection
+
+    async def add(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Take in deliveries; what is there already (same target and event) is left alone."""
+        lanes = sorted({row["lane"] for row in rows})
+        # One order everywhere: two workers that take in the same events cannot block each other.
+        ordered = sorted(rows, key=lambda row: (row["target"], row["event_id"]))
+        async with self._writing() as connection:
+            await connection.execute(self._insert, ordered)
+            await _move_on(connection, lanes)
+
+    async def next_due_ms(self) -> int | None:
+        """Return when the next delivery is due, None when none is queued."""
+        statement = select(func.min(_DELIVERY.c.next_attempt_ms)).where(
+            _DELIVERY.c.state == "queued"
+        )
+        async with self._database.connect() as connection:
+            found = (await connection.execute(statement)).scalar_one()
+        return None if found is None else int(found)
+
+    async def turn(
+        self,
+        finished: Sequence[Finished],
+        *,
+        now_ms: int,
+        claim_until_ms: int,
+        choose: Callable[[list[Due]], Choice],
+    ) -> tuple[list[Claim], int]:
+        """Write down what became of attempts, move their lanes on, and claim what is due.
+
+        `choose` sees the due deliveries, longest due first, and must not block. Returns the claims
+        and how many deliveries were looked at. A claim that somebody else has taken over in the
+        meantime is not changed by its former holder.
+        """
+        async with self._writing() as connection:
+            if finished:
+                await _write_down(connection, finished, now_ms=now_ms)
+            due = await self._due(connection, now_ms)
+            choice = choose(due)
+            if choice.claimed:
+                await connection.execute(
+                    update(_DELIVERY)
+                    .where(_DELIVERY.c.id.in_([row.id for row in choice.claimed]))
+                    .values(state="sending", claimed_until_ms=claim_until_ms)
+                )
+            if choice.put_off:
+                await connection.execute(
+                    update(_DELIVERY)
+                    .where(_DELIVERY.c.id == bindparam("b_id"))
+                    .values(next_attempt_ms=bindparam("b_at")),
+                    [{"b_id": delivery, "b_at": at_ms} for delivery, at_ms in choice.put_off],
+                )
+        return [Claim(row, claim_until_ms) for row in choice.claimed], len(due)
+
+    async def _due(self, connection: AsyncConnection, now_ms: int) -> list[Due]:
+        columns = [_DELIVERY.c[name] for name in Due.__dataclass_fields__]
+        statement = (
+            select(*columns)
+            .where(_DELIVERY.c.state == "queued", _DELIVERY.c.next_attempt_ms <= now_ms)
+            .order_by(_DELIVERY.c.next_attempt_ms)
+            .limit(CANDIDATES_MAX)
+            .with_for_update(skip_locked=True)  # SQLite has no such clause and needs none
+        )
+        return [Due(*row) for row in await connection.execute(statement)]
+
+    async def repair(self, *, now_ms: int, every_claim: bool = False) -> int:
+        """Free claims whose holder died, and lanes that two transactions left without a head.
+
+        With `every_claim` even those that have not expired. Returns how many deliveries can go on.
+        """
+        over = _DELIVERY.c.state == "sending"
+        if not every_claim:
+            over &= _DELIVERY.c.claimed_until_ms <= now_ms
+        expired = select(_DELIVERY.c.id).where(over).limit(REPAIR_MAX)
+        async with self._database.connect() as connection:
+            ids = [row[0] for row in await connection.execute(expired)]
+            headless = _headless().with_only_columns(_DELIVERY.c.lane).limit(REPAIR_MAX)
+            lanes = sorted({row[0] for row in await connection.execute(headless)})
+        if not ids and not lanes:
+            return 0
+        async with self._writing() as connection:
+            if ids:
+                await connection.execute(
+                    update(_DELIVERY)
+                    .where(_DELIVERY.c.id.in_(ids), over)
+                    .values(state="queued", next_attempt_ms=now_ms, claimed_until_ms=0)
+                )
+            if lanes:
+                await _move_on(connection, lanes)
+        return len(ids) + len(lanes)
+
+
+def _headless() -> Any:
+    """Return a query of waiting deliveries that nothing in their lane stands before."""
+    other = _DELIVERY.alias("other")
+    before = (
+        select(other.c.id)
+        .where(other.c.lane == _DELIVERY.c.lane)
+        .where(
+            or_(
+                other.c.state.in_(_OPEN),
+                (other.c.state == "waiting") & (other.c.seq < _DELIVERY.c.seq),
+            )
+        )
+        .exists()
+    )
+    return select(_DELIVERY.c.id).where(_DELIVERY.c.state == "waiting", ~before)
+
+
+async def _move_on(connection: AsyncConnection, lanes: Sequence[str]) -> None:
+    """Queue the first waiting delivery of each lane that has no head."""
+    heads = _headless().where(_DELIVERY.c.lane.in_(lanes))
+    await connection.execute(
+        update(_DELIVERY)
+        .where(_DELIVERY.c.id.in_(heads), _DELIVERY.c.state == "waiting")
+        .values(state="queued")
+    )
+
+
+async def _write_down(
+    connection: AsyncConnection, finished: Sequence[Finished], *, now_ms: int
+) -> None:
+    """Store attempts and new states, and move the lanes of what is over on."""
+    attempts = [item.attempt for item in finished if item.attempt is not None]
+    if attempts:
+        await connection.execute(insert(_ATTEMPT), attempts)
+    await connection.execute(
+        update(_DELIVERY)
+        .where(_DELIVERY.c.id == bindparam("b_id"), _DELIVERY.c.state == "sending")
+        .where(_DELIVERY.c.claimed_until_ms == bindparam("b_claim"))
+        .values(
+            state=bindparam("b_state"),
+            attempts=bindparam("b_attempts"),
+            next_attempt_ms=bindparam("b_next"),
+            claimed_until_ms=0,
+            finished_ms=bindparam("b_finished"),
+        ),
+        [
+            {
+                "b_id": item.claim.due.id,
+                "b_claim": item.claim.until_ms,
+                "b_state": item.state,
+                "b_attempts": item.claim.due.attempts + (item.attempt is not None),
+                "b_next": item.next_attempt_ms,
+                "b_finished": None if item.state == "queued" else now_ms,
+            }
+            for item in sorted(finished, key=lambda item: item.claim.due.id)
+        ],
+    )
+    lanes = sorted({item.claim.due.lane for item in finished if item.state != "queued"})
+    if lanes:
+        await _move_on(connection, lanes)
+    targets = sorted({item.claim.due.target for item in finished if item.recovered})
+    if targets:
+        await connection.execute(
+            update(_DELIVERY)
+            .where(_DELIVERY.c.target.in_(targets), _DELIVERY.c.state == "queued")
+            .where(_DELIVERY.c.attempts == 0, _DELIVERY.c.next_attempt_ms > now_ms)
+            .values(next_attempt_ms=now_ms)
+        )

@@ -1,0 +1,106 @@
+"""How many attempts run at the same time, and for which host.
+
+Owns the limits in total and per host, and what it remembers of each host: how long it takes and how
+often it has failed in a row. A host that fails gets fewer places; what finds no place is put off
+for about as long as the places are taken, so that no backlog ever stands before the other hosts.
+All of it is a hint in memory: losing it costs a few attempts, never a delivery.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+#: Deliveries claimed for a healthy host, as a multiple of the places: the next ones stand ready.
+CLAIM_FACTOR: Final = 4
+DEFER_MIN_S: Final = 0.02
+DEFER_MAX_S: Final = 300.0
+#: Hosts that are remembered; idle healthy ones are forgotten first.
+HOSTS_MAX: Final = 10_000
+_SMOOTHING: Final = 0.2
+_FIRST_GUESS_S: Final = 0.05
+
+
+@dataclass(slots=True)
+class Host:
+    """What is known of one scheme, host and port."""
+
+    places: asyncio.Semaphore
+    claimed: int = 0
+    failures: int = 0
+    attempt_s: float = _FIRST_GUESS_S
+    #: Deliveries put off in the present turn.
+    put_off: int = 0
+
+
+class Window:
+    """The places for attempts of one delivery worker."""
+
+    def __init__(self, *, total_max: int, per_host_max: int) -> None:
+        self._total_max = total_max
+        self._per_host_max = per_host_max
+        self._hosts: dict[str, Host] = {}
+        self._claimed = 0
+        self._deferring: list[Host] = []
+
+    @property
+    def free(self) -> int:
+        """Deliveries that may be claimed at present, whatever their host."""
+        return self._total_max - self._claimed
+
+    def host(self, name: str) -> Host:
+        """Return what is known of a host."""
+        host = self._hosts.get(name)
+        if host is None:
+            if len(self._hosts) >= HOSTS_MAX:
+                self._forget()
+            host = Host(asyncio.Semaphore(self._per_host_max))
+            self._hosts[name] = host
+        return host
+
+    def begin_turn(self) -> None:
+        """Count what is put off from 0 again."""
+        for host in self._deferring:
+            host.put_off = 0
+        self._deferring.clear()
+
+    def claim(self, name: str) -> float | None:
+        """Take a place for a delivery, or return for how many seconds it is to be put off."""
+        host = self.host(name)
+        if host.failures:
+            claims_max = max(1, self._per_host_max >> host.failures)
+        else:
+            claims_max = self._per_host_max * CLAIM_FACTOR
+        if host.claimed < claims_max:
+            host.claimed += 1
+            self._claimed += 1
+            return None
+        if not host.put_off:
+            self._deferring.append(host)
+        host.put_off += 1
+        running_max = min(claims_max, self._per_host_max)
+        ahead = host.claimed + host.put_off
+        return min(DEFER_MAX_S, max(DEFER_MIN_S, ahead * host.attempt_s / running_max))
+
+    def release(self, name: str, *, ok: bool | None, took_s: float) -> bool:
+        """Give a place back; `ok` is None when nothing was tried.
+
+        Returns whether the host has just recovered.
+        """
+        host = self.host(name)
+        host.claimed -= 1
+        self._claimed -= 1
+        if ok is None:
+            return False
+        host.attempt_s += _SMOOTHING * (took_s - host.attempt_s)
+        recovered = ok and host.failures > 0
+        host.failures = 0 if ok else host.failures + 1
+        if recovered:
+            host.attempt_s = _FIRST_GUESS_S
+        return recovered
+
+    def _forget(self) -> None:
+        """Forget the hosts with nothing under way, the healthy ones first."""
+        idle = [name for name, host in self._hosts.items() if not host.claimed]
+        healthy = [name for name in idle if not self._hosts[name].failures]
+        for name in healthy or idle:
+            del self._hosts[name]

@@ -1,0 +1,203 @@
+"""Polling one node.
+
+Owns what was last told of a node: it asks for all meetings, turns the answer into facts for the
+placement worker and a view for readers, and sends them when they differ from the last ones or those
+are old. Never decides what a difference means, and takes only a complete list for proof of absence.
+Driven by the observer, one call of `poll` at a time.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+
+from scheduler import nodes, sightings
+from scheduler.bus.errors import BusError
+from scheduler.bus.interface import Bus
+from scheduler.settings import Settings
+from scheduler.sightings import MeetingSeen
+from schemas import identifiers
+from schemas.messages import NodeHealth, NodeSeen, NodeSnapshot, SeenMeeting
+from workers import node_health
+from workers.node_health import NodeHealthTracker
+
+#: Facts and views that did not change are sent again after these times.
+SEEN_REFRESH_S: Final = 30.0
+HEALTH_REFRESH_S: Final = 60.0
+SNAPSHOT_REFRESH_S: Final = 10.0
+#: A publication is given up after this time; the next poll tries again.
+PUBLISH_TIMEOUT_S: Final = 10.0
+#: Longer lists are read in a thread, so that nobody else waits.
+_INLINE_MEETINGS_MAX: Final = 50
+
+log = structlog.get_logger(__name__)
+
+
+class NodePoller:
+    """What is known of one node; `node_id` stays, its address may change between polls."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        node_id: int,
+        pool: str,
+        bus: Bus,
+        client: nodes.NodeClient,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._node_id = node_id
+        self._pool = pool
+        self._bus = bus
+        self._client = client
+        self._monotonic_s = monotonic_s
+        self._timeout_s = min(settings.node_timeout_s, settings.poll_interval_s)
+        self.health = NodeHealthTracker(
+            down_after=settings.node_down_after,
+            up_after=settings.node_up_after,
+            lost_after_s=settings.node_lost_after_s,
+        )
+        self._health_sent: tuple[bool, bool] | None = None
+        self._health_sent_s = 0.0
+        self._seen_sent: list[SeenMeeting] | None = None
+        self._seen_sent_s = 0.0
+        #: What was sent last has been seen twice, which is what makes an absence certain.
+        self._seen_confirmed = False
+        self._shown: dict[str, dict[str, Any]] | None = None
+        self._shown_s = 0.0
+
+    async def poll(self, node: nodes.NodeAddress) -> None:
+        """Ask the node once, and tell what has changed; never raises for a node or the bus."""
+        as_of_ms = time.time_ns() // 1_000_000
+        listed = await self._ask(node)
+        facts: list[NodeHealth | NodeSeen] = []
+        if (health := self._health_fact()) is not None:
+            facts.append(health)
+        seen = None
+        if listed is not None:
+            ours = {
+                meeting_id: meeting
+                for meeting in listed
+                if (meeting_id := identifiers.meeting_id_of(meeting.node_meeting_id))
+            }
+            if len(ours) < len(listed):
+                foreign = len(listed) - len(ours)
+                log.debug("node has foreign meetings", node=node.name, meetings=foreign)
+            self._show(as_of_ms, ours)
+            seen = self._seen_fact(as_of_ms, ours)
+            if seen is not None:
+                facts.append(seen)
+        if facts and await self._publish(node, facts):
+            self._remember(health, seen)
+
+    async def _ask(self, node: nodes.NodeAddress) -> list[MeetingSeen] | None:
+        """Return the meetings of the node, or None when it gave no complete list."""
+        try:
+            reply = await self._client.call(node, "getMeetings", (), timeout_s=self._timeout_s)
+        except nodes.NodeError as error:
+            self._missed(node, error.detail)
+            return None
+        if not reply.ok:
+            self._missed(node, f"answered {reply.key or 'FAILED'}")
+            return None
+        meetings = reply.root.find("meetings")
+        if meetings is None:
+            self._missed(node, "answered without a list of meetings")
+            return None
+        was = self.health.state
+        self.health.answered()
+        if self.health.state != was:
+            log.info("node is up", node=node.name, before=was)
+        if len(meetings) > _INLINE_MEETINGS_MAX:
+            return await asyncio.to_thread(sightings.read_meetings, reply.root)
+        return sightings.read_meetings(reply.root)
+
+    def _missed(self, node: nodes.NodeAddress, reason: str) -> None:
+        was, was_lost = self.health.state, self.health.lost
+        self.health.missed(reason, now_s=self._monotonic_s())
+        if self.health.state != was:
+            log.warning("node is down", node=node.name, reason=reason, before=was)
+        elif self.health.lost and not was_lost:
+            log.error("node is lost", node=node.name, reason=reason)
+        elif self.health.state != node_health.DOWN:
+            log.info("node did not answer a poll", node=node.name, reason=reason)
+
+    def _health_fact(self) -> NodeHealth | None:
+        """Return the health if it is known and changed, or was told long ago."""
+        health = self.health
+        if health.state == node_health.UNKNOWN:
+            return None
+        now = (health.state == node_health.UP, health.lost)
+        age_s = self._monotonic_s() - self._health_sent_s
+        if now == self._health_sent and age_s < HEALTH_REFRESH_S:
+            return None
+        return {
+            "kind": "nodeHealth",
+            "node": self._node_id,
+            "up": now[0],
+            "reason": health.reason,
+            "lost": now[1],
+            "at_ms": time.time_ns() // 1_000_000,
+        }
+
+    def _seen_fact(self, as_of_ms: int, ours: dict[str, MeetingSeen]) -> NodeSeen | None:
+        """Return what was seen if it changed, awaits its confirmation, or was told long ago."""
+        meetings: list[SeenMeeting] = [
+            {
+                "meeting": meeting_id,
+                "running": meeting.running,
+                "ended": meeting.ended,
+                "users": [
+                    {"user": user, "moderator": moderator}
+                    for user, moderator in sorted(meeting.users.items())
+                ],
+            }
+            for meeting_id, meeting in sorted(ours.items())
+        ]
+        fresh = self._monotonic_s() - self._seen_sent_s < SEEN_REFRESH_S
+        if meetings == self._seen_sent and self._seen_confirmed and fresh:
+            return None
+        return {
+            "kind": "nodeSeen",
+            "node": self._node_id,
+            "as_of_ms": as_of_ms,
+            "meetings": meetings,
+        }
+
+    def _show(self, as_of_ms: int, ours: dict[str, MeetingSeen]) -> None:
+        """Broadcast the full picture if it changed or was shown long ago; best effort."""
+        now_s = self._monotonic_s()
+        meetings = {meeting_id: meeting.fields for meeting_id, meeting in ours.items()}
+        if meetings == self._shown and now_s - self._shown_s < SNAPSHOT_REFRESH_S:
+            return
+        self._shown, self._shown_s = meetings, now_s
+        view: NodeSnapshot = {
+            "kind": "node",
+            "node": self._node_id,
+            "as_of_ms": as_of_ms,
+            "meetings": meetings,
+        }
+        self._bus.broadcast_soon(dict(view))
+
+    async def _publish(self, node: nodes.NodeAddress, facts: list[NodeHealth | NodeSeen]) -> bool:
+        """Put the facts into the queue of the pool; False when the next poll must try again."""
+        try:
+            async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+                await self._bus.publish_facts(self._pool, [dict(fact) for fact in facts])
+        except (BusError, TimeoutError) as error:
+            log.warning("facts were not published", node=node.name, error=str(error))
+            return False
+        return True
+
+    def _remember(self, health: NodeHealth | None, seen: NodeSeen | None) -> None:
+        """Take note of what the placement worker has been told."""
+        now_s = self._monotonic_s()
+        if health is not None:
+            self._health_sent = (health["up"], health["lost"])
+            self._health_sent_s = now_s
+        if seen is not None:
+            self._seen_confirmed = seen["meetings"] == self._seen_sent
+            self._seen_sent = seen["meetings"]
+            self._seen_sent_s = now_s
