@@ -1,0 +1,226 @@
+"""Commands that configure: node, subscription, credential, endpoint.
+
+Owns options and output only; the work is done by `scheduler.operations`. Secrets are shown once,
+when they are made.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from scheduler import operations
+from scheduler.assembly import Assembly, assembled
+from scheduler.cli import printing
+from scheduler.cli.root import app, run, settings_or_fail
+from scheduler.database import Database
+
+Result = TypeVar("Result")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+node = typer.Typer(help="BigBlueButton servers.", no_args_is_help=True)
+subscription = typer.Typer(help="Customers' contracts.", no_args_is_help=True)
+credential = typer.Typer(help="Secrets of subscriptions.", no_args_is_help=True)
+endpoint = typer.Typer(help="Where events go.", no_args_is_help=True)
+app.add_typer(node, name="node")
+app.add_typer(subscription, name="subscription")
+app.add_typer(credential, name="credential")
+app.add_typer(endpoint, name="endpoint")
+
+
+def perform(work: Callable[[Assembly], Awaitable[Result]]) -> Result:
+    """Do one piece of management work on the opened parts."""
+    loaded = settings_or_fail()
+
+    async def _work() -> Result:
+        async with assembled(loaded, bus=False) as assembly:
+            return await work(assembly)
+
+    return run(_work(), loaded, "manage")
+
+
+@node.command("add")
+def node_add(
+    name: Annotated[str, typer.Argument(help="Name, for logs and lists.")],
+    url: Annotated[str, typer.Option(help="https://HOST/bigbluebutton/")],
+    secret: Annotated[
+        str, typer.Option(help="Shared secret (`bbb-conf --secret`).", envvar="NODE_SECRET")
+    ],
+    seats: Annotated[int, typer.Option(min=1, help="Users that it carries at once.")],
+    meeting_seats_max: Annotated[
+        int | None, typer.Option(min=1, help="Largest meeting that it takes.")
+    ] = None,
+    pool: Annotated[str, typer.Option(help="Pool; made when it is new.")] = "default",
+) -> None:
+    """Add a node; placement workers use it within a second."""
+
+    async def _work(parts: Assembly) -> None:
+        await operations.ensure_pool(parts.database, pool)
+        await operations.add_node(
+            parts.database,
+            parts.vault,
+            name=name,
+            base_url=url,
+            secret=secret,
+            seats=seats,
+            pool=pool,
+            meeting_seats_max=meeting_seats_max,
+        )
+
+    perform(_work)
+    typer.echo(f"node {name} was added to pool {pool} with {seats} seats")
+
+
+@node.command("list")
+def node_list(*, json: JsonOption = False) -> None:
+    """List the nodes."""
+    rows, names = perform(_with_pools(operations.list_nodes))
+    columns = ["name", "pool", "state", "health", "seats", "meeting_seats_max", "base_url"]
+    printing.table(_rows(rows, columns, names), columns, as_json=json)
+
+
+@node.command("state")
+def node_state(
+    name: str,
+    state: Annotated[str, typer.Argument(help="active, draining or disabled.")],
+) -> None:
+    """Change whether a node takes new meetings."""
+    perform(lambda parts: operations.set_node_state(parts.database, name, state))
+    typer.echo(f"node {name} is {state}")
+
+
+@subscription.command("add")
+def subscription_add(
+    slug: Annotated[str, typer.Argument(help="Short name, part of the customer's URL.")],
+    seats: Annotated[int, typer.Option(min=1, help="Concurrent connections of the contract.")],
+    name: Annotated[str, typer.Option(help="Name of the customer.")] = "",
+    default_seats: Annotated[
+        int, typer.Option(min=1, help="Seats of a meeting without maxParticipants.")
+    ] = 10,
+    default_minutes: Annotated[
+        int, typer.Option(min=1, help="Window of a meeting without duration.")
+    ] = 120,
+    meetings_max: Annotated[
+        int | None, typer.Option(min=1, help="Meetings at the same time.")
+    ] = None,
+    pool: Annotated[str, typer.Option(help="Pool; made when it is new.")] = "default",
+) -> None:
+    """Add a subscription; give it a credential next."""
+
+    async def _work(parts: Assembly) -> None:
+        await operations.ensure_pool(parts.database, pool)
+        await operations.add_subscription(
+            parts.database,
+            slug,
+            seats=seats,
+            name=name,
+            pool=pool,
+            default_seats=default_seats,
+            default_duration_s=default_minutes * 60,
+            meetings_max=meetings_max,
+        )
+
+    perform(_work)
+    typer.echo(f"subscription {slug} was added with {seats} seats")
+
+
+@subscription.command("list")
+def subscription_list(*, json: JsonOption = False) -> None:
+    """List the subscriptions."""
+    rows, names = perform(_with_pools(operations.list_subscriptions))
+    columns = ["slug", "name", "pool", "seats", "default_seats", "default_duration_s", "enabled"]
+    printing.table(_rows(rows, columns, names), columns, as_json=json)
+
+
+@credential.command("add")
+def credential_add(
+    subscription: Annotated[str, typer.Argument(help="Slug of the subscription.")],
+    sub: Annotated[
+        int | None, typer.Option(min=0, max=999, help="Number behind the slug: acme-5.")
+    ] = None,
+    label: Annotated[str, typer.Option(help="What uses it.")] = "",
+    hosts: Annotated[str, typer.Option(help="Exact host names, comma-separated.")] = "",
+    secret: Annotated[
+        str | None, typer.Option(help="Take over a secret instead of making one.")
+    ] = None,
+    *,
+    default: Annotated[
+        bool, typer.Option("--default", help="Owns /bigbluebutton/api without a name in it.")
+    ] = False,
+) -> None:
+    """Add a credential and print its secret, this once."""
+    made = perform(
+        lambda parts: operations.add_credential(
+            parts.database,
+            parts.vault,
+            subscription=subscription,
+            sub=sub,
+            secret=secret,
+            label=label,
+            hosts=[host.strip() for host in hosts.split(",") if host.strip()],
+            is_default=default,
+        )
+    )
+    name = subscription if sub is None else f"{subscription}-{sub}"
+    typer.echo(f"url     /t/{name}/bigbluebutton/")
+    typer.echo(f"secret  {made.secret}")
+
+
+@endpoint.command("add")
+def endpoint_add(
+    subscription: Annotated[str, typer.Argument(help="Slug of the subscription.")],
+    url: Annotated[str, typer.Argument(help="Where events go.")],
+    kinds: Annotated[str, typer.Option(help="Event kinds, comma-separated; empty: all.")] = "",
+) -> None:
+    """Add an endpoint that is called with `?event=…&meetingID=…` for each event."""
+    perform(
+        lambda parts: operations.add_endpoint(
+            parts.database,
+            subscription=subscription,
+            url=url,
+            kinds=[kind.strip() for kind in kinds.split(",") if kind.strip()],
+        )
+    )
+    typer.echo(f"endpoint of {subscription} was added")
+
+
+@endpoint.command("list")
+def endpoint_list(*, json: JsonOption = False) -> None:
+    """List the endpoints."""
+    rows, names = perform(_with_subscriptions(operations.list_endpoints))
+    columns = ["id", "subscription", "dialect", "kinds", "enabled", "url"]
+    printing.table(_rows(rows, columns, names), columns, as_json=json)
+
+
+def _with_pools(
+    read: Callable[[Database], Awaitable[Result]],
+) -> Callable[[Assembly], Awaitable[tuple[Result, dict[int, str]]]]:
+    async def _work(parts: Assembly) -> tuple[Result, dict[int, str]]:
+        pools = parts.directory.current.pools
+        return await read(parts.database), {pool.id: pool.name for pool in pools.values()}
+
+    return _work
+
+
+def _with_subscriptions(
+    read: Callable[[Database], Awaitable[Result]],
+) -> Callable[[Assembly], Awaitable[tuple[Result, dict[int, str]]]]:
+    async def _work(parts: Assembly) -> tuple[Result, dict[int, str]]:
+        plans = parts.directory.current.subscriptions
+        return await read(parts.database), {plan.id: plan.slug for plan in plans.values()}
+
+    return _work
+
+
+def _rows(rows: Any, columns: list[str], names: dict[int, str]) -> list[dict[str, Any]]:
+    """Return the columns of the rows, with the names behind the ids of pools or subscriptions."""
+    return [
+        {
+            column: names.get(row.pool_id if column == "pool" else row.subscription_id)
+            if column in ("pool", "subscription")
+            else getattr(row, column)
+            for column in columns
+        }
+        for row in rows
+    ]

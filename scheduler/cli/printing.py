@@ -1,0 +1,53 @@
+"""What the command line prints: aligned tables for people, JSON for programs, one-line errors.
+
+Owns the look of the output. Never shows a secret that it was not explicitly handed.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import orjson
+import typer
+
+#: Exit codes: 0 done, 1 it did not work, 2 it was asked wrongly.
+FAILED = 1
+MISUSED = 2
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
+    """Print rows with the named columns; numbers stand to the right."""
+    if as_json:
+        document([dict(row) for row in rows])
+        return
+    if not rows:
+        typer.echo("none")
+        return
+    cells = [[_text(row.get(column)) for column in columns] for row in rows]
+    widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]
+    right = [isinstance(rows[0].get(column), int) for column in columns]
+    for line in [[column.upper().replace("_", " ") for column in columns], *cells]:
+        padded = [
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(line, widths, right, strict=True)
+        ]
+        typer.echo("  ".join(padded).rstrip())
+
+
+def document(value: Any) -> None:
+    """Print JSON."""
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def fail(message: str, *, code: int = FAILED) -> NoReturn:
+    """End the program with a sentence on standard error."""
+    typer.echo(f"seatkeep: {message}", err=True)
+    raise typer.Exit(code)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

@@ -1,0 +1,68 @@
+"""The root of the command line, and how every command starts and fails.
+
+Owns the entry point, the reading of settings, and the translation of operating errors into one
+sentence and an exit code (0 done, 1 it did not work, 2 it was asked wrongly).
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import typer
+from pydantic import ValidationError
+
+from scheduler import logs, settings
+from scheduler.assembly import AlreadyRunningError
+from scheduler.bus.errors import BusError
+from scheduler.cli import printing
+from scheduler.database import UnfitDatabaseError
+from scheduler.operations import OperationError
+from scheduler.settings import Settings
+from scheduler.vault import VaultError
+
+Result = TypeVar("Result")
+
+app = typer.Typer(
+    help="Guaranteed seats in front of many BigBlueButton servers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def settings_or_fail(**overrides: object) -> Settings:
+    """Return the settings; a wrong one ends the program with its sentence."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return settings.load(**given)
+    except ValidationError as error:
+        for fault in error.errors():
+            name = ".".join(str(part) for part in fault["loc"])
+            place = f"SEATKEEP_{name.upper()}: " if name else ""
+            typer.echo(f"seatkeep: {place}{fault['msg'].removeprefix('Value error, ')}", err=True)
+        raise typer.Exit(printing.MISUSED) from error
+    except ValueError as error:
+        printing.fail(str(error), code=printing.MISUSED)
+
+
+def run(work: Coroutine[Any, Any, Result], loaded: Settings, role: str) -> Result:
+    """Run a command to its end; what goes wrong in operation is a sentence, not a traceback."""
+    import uvloop
+
+    logs.configure(loaded, role)
+    try:
+        return asyncio.run(work, loop_factory=uvloop.new_event_loop)
+    except (OperationError, VaultError, UnfitDatabaseError, AlreadyRunningError) as error:
+        printing.fail(str(error))
+    except BusError as error:
+        printing.fail(f"the message broker cannot be used: {error}")
+    except OSError as error:
+        printing.fail(f"a service cannot be reached: {error}")
+
+
+def main() -> None:
+    """Run the command line."""
+    # Each module registers its commands with `app`.
+    from scheduler.cli import bench, inspect, manage, processes  # noqa: F401
+
+    app()

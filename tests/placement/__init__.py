@@ -1,0 +1,1 @@
+"""The placement worker on the real bus, ledger and simulated nodes."""

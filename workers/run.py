@@ -1,0 +1,100 @@
+"""Running the roles of a worker process, alone or together.
+
+Owns which roles exist, the order of start and stop, and what a take-over by another placement
+worker means for the process: it ends at once, its supervisor starts it again as a standby. Called
+by the command line.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final, NoReturn
+
+import structlog
+
+from scheduler.assembly import Assembly
+from scheduler.ledger import cleaner
+from scheduler.ledger.opening import open_ledger
+from workers.deliveries import Deliveries
+from workers.observer import Observer
+from workers.placement import Parts, Placement
+from workers.relay import Relay
+from workers.timers import Timers
+
+log = structlog.get_logger()
+
+#: All roles, in the order in which they start; they stop in reverse.
+ROLES: Final = ("deliveries", "relay", "placement", "observer", "timers")
+
+
+@asynccontextmanager
+async def running(assembly: Assembly, roles: Sequence[str]) -> AsyncIterator[Placement | None]:
+    """Run the roles within the block; yields the placement worker when it is one of them.
+
+    Raises `ValueError` with a sentence for a role that does not exist.
+    """
+    unknown = sorted(set(roles) - set(ROLES))
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)}: no such role; there are {', '.join(ROLES)}")
+    settings = assembly.settings
+    placement: Placement | None = None
+    async with AsyncExitStack() as stack:
+        wake_relay: Callable[[], None] = lambda: None  # noqa: E731  # replaced by a method below
+        if "deliveries" in roles:
+            deliveries = Deliveries(settings, assembly.database, assembly.directory, assembly.bus)
+            await deliveries.start()
+            stack.push_async_callback(deliveries.close)
+        if "relay" in roles:
+            relay = Relay(settings, assembly.database, assembly.bus)
+            await relay.start()
+            stack.push_async_callback(relay.close)
+            wake_relay = relay.wake
+        if "placement" in roles:
+            ledger = open_ledger(assembly.database, settings)
+            stack.push_async_callback(ledger.close)
+            parts = Parts(
+                bus=assembly.bus,
+                database=assembly.database,
+                ledger=ledger,
+                directory=assembly.directory,
+                client=assembly.client,
+            )
+            placement = Placement(settings, settings.pool, parts=parts, wake_relay=wake_relay)
+            await placement.start()
+            stack.push_async_callback(placement.close)
+        if "observer" in roles:
+            observer = Observer(
+                settings, settings.pool, assembly.directory, assembly.bus, assembly.client
+            )
+            await observer.start()
+            stack.push_async_callback(observer.close)
+        if "timers" in roles:
+            timers = Timers(
+                assembly.database,
+                assembly.directory,
+                assembly.bus,
+                clean=lambda: cleaner.remove_old(assembly.database, settings.keep_days),
+            )
+            await timers.start()
+            stack.push_async_callback(timers.close)
+        log.info("roles run", roles=list(roles), pool=settings.pool)
+        yield placement
+
+
+async def until_stopped(placement: Placement | None, stop: asyncio.Event) -> None:
+    """Wait for the signal to stop; raises `Deposed` when another worker took the pool over."""
+    waiting = [asyncio.ensure_future(stop.wait())]
+    if placement is not None:
+        waiting.append(asyncio.ensure_future(placement.wait()))
+    done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    for task in done:
+        task.result()
+
+
+def leave_at_once(code: int) -> NoReturn:
+    """End the process without any clean-up: what it holds in memory must not reach anybody."""
+    log.critical("process ends at once", code=code)
+    os._exit(code)
