@@ -82,8 +82,8 @@ async def _start(settings: SimulatorSettings, stack: contextlib.AsyncExitStack) 
         max_line_size=settings.line_bytes_max,
         max_field_size=settings.line_bytes_max,
     )
-    await runner.setup()
     stack.push_async_callback(runner.cleanup)
+    await runner.setup()
     site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
     await site.start()
     port = int(runner.addresses[0][1])

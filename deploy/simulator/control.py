@@ -22,6 +22,10 @@ _ADVANCE_S_MAX: Final = 366 * 24 * 3600
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class _Missing(Exception):  # noqa: N818 - becomes a 404
+    """There is no such thing on this node."""
+
+
 def routes() -> list[web.RouteDef]:
     """Return the control API's routes."""
     meeting = "/simulator/meetings/{meeting}"
@@ -51,6 +55,8 @@ def _guarded(handler: _Handler) -> _Handler:
             return _refuse(403, "The control API does not answer web pages.")
         try:
             return await handler(request)
+        except _Missing as error:
+            return _refuse(404, str(error))
         except ValueError as error:
             return _refuse(400, str(error))
 
@@ -130,7 +136,7 @@ async def remove_user(request: web.Request) -> web.Response:
         node.state.leave(user, node.clock.now_ms())
     node.settle()
     if not users:
-        raise _not_found("There is no such user in this meeting.")
+        raise _Missing("There is no such user in this meeting.")
     return _json({"removed": len(users)})
 
 
@@ -202,7 +208,7 @@ async def advance_clock(request: web.Request) -> web.Response:
 def _found(node: Node, meeting_id: str) -> Meeting:
     meeting = node.state.find(meeting_id)
     if meeting is None:
-        raise _not_found("There is no such meeting on this node.")
+        raise _Missing("There is no such meeting on this node.")
     return meeting
 
 
@@ -255,11 +261,6 @@ def _json(document: object, *, status: int = 200) -> web.Response:
 
 def _refuse(status: int, sentence: str) -> web.Response:
     return _json({"error": sentence}, status=status)
-
-
-def _not_found(sentence: str) -> web.HTTPNotFound:
-    body = orjson.dumps({"error": sentence})
-    return web.HTTPNotFound(body=body, content_type="application/json")
 
 
 def _is_loopback(remote: str | None) -> bool:

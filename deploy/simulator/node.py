@@ -45,11 +45,17 @@ class Node:
 
     def open(self) -> None:
         """Take up what an earlier life left behind; `OSError` if the directory is in use."""
+        if self.settings.data_dir is not None:
+            self._store = Store(self.settings.data_dir)
+            try:
+                self._recall(self._store)
+            except BaseException:
+                self._store.close()
+                raise
         self.postman.start()
-        if self.settings.data_dir is None:
-            return
-        self._store = Store(self.settings.data_dir)
-        tables = self._store.load()
+
+    def _recall(self, memory: Store) -> None:
+        tables = memory.load()
         self.clock.lead_ms = tables.get("clock", {}).get("lead_ms", 0)
         for record in tables.get("meeting", {}).values():
             self.state.restore_meeting(_revived(Meeting, record))
@@ -59,7 +65,7 @@ class Node:
             self.state.hooks[key] = _revived(Hook, record)
         for key, record in tables.get("recording", {}).items():
             self.state.recordings[key] = _revived(Recording, record)
-        self._compact(self._store)
+        self._compact(memory)
         log.info("simulated node remembers", node=self.settings.name, **self._counts())
 
     async def close(self) -> None:
