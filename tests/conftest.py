@@ -20,10 +20,7 @@ from tests.services.rabbitmq import RabbitMQ
 
 DATABASE_URL = os.environ.get("SEATKEEP_TEST_DATABASE_URL", "")
 AMQP_URL = os.environ.get("SEATKEEP_TEST_AMQP_URL", "")
-RABBITMQ4_ROOT = Path(
-    os.environ.get("SEATKEEP_TEST_RABBITMQ4_ROOT", "")
-    or Path(__file__).parents[1] / ".cache" / "rabbitmq4"
-)
+RABBITMQ4_ROOT = Path(__file__).parents[1] / ".cache" / "rabbitmq4"
 
 
 @pytest.fixture(scope="session")

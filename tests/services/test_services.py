@@ -2,12 +2,16 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import aio_pika
 import asyncpg
+import pytest
 from sqlalchemy.engine import make_url
 
+from tests.services import programs
 from tests.services.postgresql import PostgreSQL
+from tests.services.processes import ProductProcess
 from tests.services.rabbitmq import RabbitMQ
 
 
@@ -73,3 +77,16 @@ async def test_a_frozen_rabbitmq_answers_again_once_thawed(rabbitmq: RabbitMQ) -
     connection = await connecting
     await connection.close()
     assert time.monotonic() - started < 30
+
+
+def test_a_process_that_ends_before_it_is_ready_is_a_failure(tmp_path: Path) -> None:
+    process = ProductProcess("no-such-command", directory=tmp_path)
+    with pytest.raises(programs.ServerFailedError, match="before it was ready"):
+        process.start()
+    assert process.exit_code not in (None, 0)
+    assert process.ready_line is None
+
+
+def test_a_missing_server_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(programs.ServerMissingError, match="run deploy/test"):
+        RabbitMQ(tmp_path, tmp_path)

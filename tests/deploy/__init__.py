@@ -1,0 +1,1 @@
+"""What deploy/ ships besides code: scripts, locks and examples for production."""
