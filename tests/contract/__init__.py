@@ -1,0 +1,1 @@
+"""Tests of the wire contract: one test per promise that clients rely on."""
