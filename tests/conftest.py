@@ -50,7 +50,9 @@ def postgresql_url(request: pytest.FixtureRequest) -> Iterator[str]:
         databases.drop(DATABASE_URL, name)
         return
     server: PostgreSQL = request.getfixturevalue("postgresql")
+    _raise_from_the_dead(server)
     yield server.create_database(name)
+    _raise_from_the_dead(server)
     server.drop_database(name)
 
 
@@ -75,7 +77,9 @@ def rabbitmq_url(request: pytest.FixtureRequest) -> Iterator[str]:
         return
     server: RabbitMQ = request.getfixturevalue("rabbitmq")
     name = f"test-{uuid.uuid4().hex[:16]}"
+    _raise_from_the_dead(server)
     yield server.create_vhost(name)
+    _raise_from_the_dead(server)
     server.delete_vhost(name)
 
 
@@ -92,3 +96,11 @@ def rabbitmq4(services_directory: Path) -> Iterator[RabbitMQ]:
     server.start()
     yield server
     server.stop()
+
+
+def _raise_from_the_dead(server: PostgreSQL | RabbitMQ) -> None:
+    """Start a server that a failed test left killed, so that one failure stays one failure."""
+    if isinstance(server, RabbitMQ):
+        server.thaw()
+    if not server.running:
+        server.start()
