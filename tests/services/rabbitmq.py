@@ -34,7 +34,11 @@ class RabbitMQ:
     """
 
     def __init__(self, directory: Path, version_root: Path | None = None) -> None:
-        if not Path(f"{version_root or ''}{SERVER}").exists():
+        if version_root is not None and not Path(f"{version_root}{SERVER}").exists():
+            raise programs.ServerMissingError(
+                f"{version_root} holds no RabbitMQ: run deploy/test, which unpacks one there"
+            )
+        if version_root is None and not Path(SERVER).exists():
             raise programs.ServerMissingError(
                 "RabbitMQ is not installed: run deploy/test, which installs it, install the "
                 "package 'rabbitmq-server', or set SEATKEEP_TEST_AMQP_URL"
