@@ -82,7 +82,7 @@ class Node:
         if state.changes:
             if self._store is not None:
                 self._store.append(state.changes)
-                if self._store.wants_compaction:
+                if self._store.is_mostly_history():
                     self._compact(self._store)
             state.changes.clear()
         if state.events:

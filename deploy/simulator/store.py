@@ -80,9 +80,8 @@ class Store:
             written += os.write(self._file, data[written:])
         self._bytes += written
 
-    @property
-    def wants_compaction(self) -> bool:
-        """Tell whether most of the log is history."""
+    def is_mostly_history(self) -> bool:
+        """Tell whether the log should be compacted."""
         return self._bytes > max(_COMPACT_BYTES_MIN, _COMPACT_FACTOR * self._bytes_compact)
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """Shapes and rules of the meeting calls."""
 
 import hashlib
+from typing import Any
 
 import pytest
 
@@ -231,7 +232,11 @@ async def test_documents_come_with_a_create_or_later(caller: Caller) -> None:
 
 
 async def test_a_body_of_another_type_is_refused_after_the_checksum(caller: Caller) -> None:
-    options = {"method": "POST", "data": b"{}", "headers": {"Content-Type": "application/json"}}
+    options: Any = {
+        "method": "POST",
+        "data": b"{}",
+        "headers": {"Content-Type": "application/json"},
+    }
     reply = await caller.signed("create", "name=Name&meetingID=room-42", **options)
     assert reply.key == "unsupportedContentType"
     reply = await caller.raw("/bigbluebutton/api/create?checksum=0", **options)

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
@@ -20,7 +21,7 @@ async def receiver() -> AsyncIterator[Receiver]:
         yield running
 
 
-def _event(received: Received) -> dict:
+def _event(received: Received) -> Any:
     [event] = json.loads(parse_qs(received.body)["event"][0])
     return event["data"]
 

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 import pytest
@@ -143,9 +143,9 @@ def test_the_log_asks_to_be_compacted_when_most_of_it_is_history(tmp_path: Path)
     memory.compact([])
     for number in range(350):
         memory.append([Change("clock", "x" * 100_000, number)])
-    assert memory.wants_compaction
+    assert memory.is_mostly_history()
     memory.compact([Change("clock", "x", 1)])
-    assert not memory.wants_compaction
+    assert not memory.is_mostly_history()
     memory.append([Change("clock", "y", 2)])
     memory.close()
     again = store.Store(tmp_path)
@@ -156,6 +156,6 @@ def test_the_log_asks_to_be_compacted_when_most_of_it_is_history(tmp_path: Path)
 @pytest.mark.parametrize(
     "wrong", [{"name": ""}, {"secret": ""}, {"port": 70_000}, {"delay_s": -1.0}]
 )
-def test_settings_that_cannot_work_are_refused_with_a_sentence(wrong: dict) -> None:
+def test_settings_that_cannot_work_are_refused_with_a_sentence(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"^[A-Z].*\.$|cannot be negative\.$"):
         SimulatorSettings(**{"name": "n", "secret": "s", **wrong})
