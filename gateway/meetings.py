@@ -110,6 +110,7 @@ class Meetings:
 
         A store that is down at this moment is tried again in the background.
         """
+        self._reload_due.clear()
         try:
             await self._reload()
         except StoreDown as error:
