@@ -20,7 +20,7 @@ from schemas.values import Mode
 #: Nodes and subscriptions of each measured pool.
 SIZES = ((20, 50), (200, 1_000), (1_000, 5_000))
 _NODE_SEATS = 200
-_WARM_UP = 0.25
+_FIRST_TIME = 0.9
 
 
 def run(*, seconds: float) -> dict[str, object]:
@@ -64,7 +64,8 @@ class _Load:
         while self.ends and self.ends[0][0] <= self.now_s:
             pool.end(heapq.heappop(self.ends)[1])
         self.count += 1
-        key = f"key-{self.count if chance.random() < 0.9 else max(self.count - 50, 1)}"
+        back = 0 if chance.random() < _FIRST_TIME else 50
+        key = f"key-{max(self.count - back, 1)}"
         return Create(
             f"meeting-{self.count}",
             chance.randint(1, self.subscriptions),

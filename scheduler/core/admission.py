@@ -326,7 +326,7 @@ def _refuse(pool: Pool, ask: Ask, reason: Reason) -> Refused:
     if reason in {Reason.MAX_PARTICIPANTS, Reason.NO_NODE}:
         if ask.own is None and ask.seats > calendar.capacity:
             reason, permanent = Reason.MAX_PARTICIPANTS, True
-        elif pool.nodes and ask.seats > max(node.largest_seats for node in pool.nodes.values()):
+        elif pool.nodes and ask.seats > pool.largest_seats:
             reason, permanent = Reason.NO_NODE, True
         elif ask.own is None:
             fits_at_s = forecast.fits_at(pool, ask)

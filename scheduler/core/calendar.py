@@ -135,7 +135,7 @@ class Calendar:
             above = self._last_above(first, first + minutes, room)
             if above is None:
                 return first * MINUTE_S, probes
-            first = above + 1
+            first = self._first_within(above + 1, last + 1, room)
         return None, probes
 
     def steps(self) -> tuple[tuple[int, int], ...]:
@@ -156,23 +156,28 @@ class Calendar:
         stop = -(-end_s // MINUTE_S)
         pages = self._pages
         while first < stop:
-            page, at = divmod(first, PAGE_MINUTES)
-            until = min(stop - page * PAGE_MINUTES, PAGE_MINUTES)
-            if at == 0 and until == PAGE_MINUTES:
+            page = first // PAGE_MINUTES
+            offset = page * PAGE_MINUTES
+            at, until = first - offset, stop - offset
+            first = stop
+            if until > PAGE_MINUTES:
+                until = PAGE_MINUTES
+                first = offset + PAGE_MINUTES
+            if until - at == PAGE_MINUTES:
                 self._raised[page] = self._raised.get(page, 0) + seats
-            else:
-                levels = pages.get(page)
-                if levels is None:
-                    levels = pages[page] = [0] * PAGE_MINUTES
-                levels[at:until] = [level + seats for level in levels[at:until]]
-            first = page * PAGE_MINUTES + until
+                continue
+            levels = pages.get(page)
+            if levels is None:
+                levels = pages[page] = [0] * PAGE_MINUTES
+            levels[at:until] = [level + seats for level in levels[at:until]]
 
     def _step(self, second: int, seats: int) -> None:
-        total = self._steps.get(second, 0) + seats
+        steps = self._steps
+        total = steps.get(second, 0) + seats
         if total:
-            self._steps[second] = total
+            steps[second] = total
         else:
-            del self._steps[second]
+            del steps[second]
 
     def _level(self, second: int) -> int:
         """Return the usage at a second after now, also in the middle of a minute."""
@@ -215,3 +220,22 @@ class Calendar:
                 return offset + until - 1
             stop = offset + at
         return None
+
+    def _first_within(self, first: int, stop: int, room: int) -> int:
+        """Return the first minute of ``[first, stop)`` whose level is at most `room`, else `stop`.
+
+        Days that are full throughout are skipped at once.
+        """
+        while first < stop:
+            page, at = divmod(first, PAGE_MINUTES)
+            left = room - self._raised.get(page, 0)
+            levels = self._pages.get(page)
+            if levels is None:
+                if left >= 0:
+                    return first
+            elif min(levels[at:]) <= left:
+                while levels[at] > left:
+                    at += 1
+                return page * PAGE_MINUTES + at
+            first = (page + 1) * PAGE_MINUTES
+        return stop

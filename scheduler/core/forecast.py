@@ -25,7 +25,6 @@ def fits_at(pool: Pool, ask: Ask) -> int | None:
     """
     subscription = pool.subscriptions[ask.subscription]
     subscription.calendar.advance(pool.now_s)
-    nodes = _open_nodes(pool, ask)
     seats, duration_s = ask.seats, ask.window.duration_s
     at_s = ask.window.start_s
     until_s = at_s + HORIZON_S
@@ -42,27 +41,16 @@ def fits_at(pool: Pool, ask: Ask) -> int | None:
         probes -= used
         if free_s is None or free_s == proposed_s:
             return free_s
-        proposed_s, probes = _earliest_node(nodes, ask, free_s, until_s, probes)
+        proposed_s, probes = _earliest_node(
+            pool, ask, from_s=free_s, until_s=until_s, probes=probes
+        )
         if proposed_s is None or proposed_s == free_s:
             return proposed_s
         at_s = proposed_s
     return None
 
 
-def _open_nodes(pool: Pool, ask: Ask) -> list[tuple[Node, int]]:
-    """List the nodes that could take the size, with the seats there that will not yield."""
-    subscription = pool.subscriptions[ask.subscription]
-    nodes: list[tuple[Node, int]] = []
-    for _, _, node_id in pool.order.entries:
-        node = pool.nodes[node_id]
-        if ask.seats > node.largest_seats or node_id in ask.exclude:
-            continue
-        node.calendar.advance(pool.now_s)
-        nodes.append((node, stuck_seats(pool, subscription, node)))
-    return nodes
-
-
-def stuck_seats(pool: Pool, subscription: Subscription, node: Node) -> int:
+def _stuck_seats(pool: Pool, subscription: Subscription, node: Node) -> int:
     """Return the overtime seats on the node that this subscription cannot make yield."""
     if pool.rules.evict_across_subscriptions or not node.overdue:
         return node.late_seats
@@ -71,13 +59,18 @@ def stuck_seats(pool: Pool, subscription: Subscription, node: Node) -> int:
 
 
 def _earliest_node(
-    nodes: list[tuple[Node, int]], ask: Ask, from_s: int, until_s: int, probes: int
+    pool: Pool, ask: Ask, *, from_s: int, until_s: int, probes: int
 ) -> tuple[int | None, int]:
     """Return the first minute at which some node has room, and the probes left."""
+    subscription = pool.subscriptions[ask.subscription]
     best_s: int | None = None
-    for node, stuck in nodes:
+    for _, _, node_id in pool.order.entries:
+        node = pool.nodes[node_id]
+        if ask.seats > node.largest_seats:
+            continue
+        node.calendar.advance(pool.now_s)
         free_s, used = node.calendar.earliest(
-            ask.seats + stuck,
+            ask.seats + _stuck_seats(pool, subscription, node),
             ask.window.duration_s,
             from_s=from_s,
             until_s=until_s,

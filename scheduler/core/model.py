@@ -89,10 +89,7 @@ class Node(Account):
 
 
 class Pool:
-    """Everything that one serialised decision may look at.
-
-    Time is ``now_s`` and moves only by ``advance``. Every change raises ``revision``.
-    """
+    """What one serialised decision may look at; every change but time raises ``revision``."""
 
     def __init__(self, rules: Rules, now_s: int) -> None:
         self.rules = rules
@@ -101,6 +98,8 @@ class Pool:
         self.subscriptions: dict[int, Subscription] = {}
         self.nodes: dict[int, Node] = {}
         self.order = NodeOrder()
+        #: The largest meeting that any node could ever take.
+        self.largest_seats = 0
         #: All meetings that are not over, by id.
         self.meetings: dict[str, Meeting] = {}
         #: The running or lost meeting of a key; neither bookings nor meetings that are ending.
@@ -150,7 +149,7 @@ class Pool:
         account.active = accepting
         account.alive = alive
         self._rank(account)
-        self.revision += 1
+        self._nodes_changed()
 
     def remove_node(self, node: int) -> None:
         """Forget a node; its bookings look for another one when they start.
@@ -165,9 +164,11 @@ class Pool:
             self.lose(meeting.id)
         self.order.drop(node)
         del self.nodes[node]
-        self.revision += 1
+        self._nodes_changed()
 
-    # Time
+    def _nodes_changed(self) -> None:
+        self.largest_seats = max((node.largest_seats for node in self.nodes.values()), default=0)
+        self.revision += 1
 
     def advance(self, now_s: int) -> tuple[str, ...]:
         """Move to `now_s` and return the meetings whose window ended since the last call.
@@ -193,13 +194,11 @@ class Pool:
             self.revision += 1
         return tuple(ended)
 
-    # Start-up
-
     def restore(self, *meetings: Meeting) -> None:
         """Put stored meetings back, in any state but ``ended``; the pool owns the objects now.
 
-        Windows that ended while nobody looked are reported by the next ``advance``. Raises
-        ``ValueError`` for one that is known, over or on no node, ``KeyError`` for an unknown account.
+        Windows that ended unseen are reported by the next ``advance``. ``ValueError`` for one that
+        is known, over or runs nowhere, ``KeyError`` for one of an unknown subscription or node.
         """
         for meeting in meetings:
             if (

@@ -1,0 +1,1 @@
+"""The decision core, judged by a slow and simple oracle."""

@@ -1,0 +1,115 @@
+"""The promise by brute force: every second, every node, every set of victims.
+
+Shares no code with the core. It knows meetings and capacities only, keeps no counters and is far
+too slow for anything but tests.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from scheduler.core.model import Meeting, Pool
+from schemas.values import MeetingState as S
+
+RESERVING = {S.BOOKED, S.PLACING, S.HELD, S.LOST}
+RUNNING = {S.PLACING, S.HELD, S.OVERTIME}
+
+
+def reserved_at(meetings: Iterable[Meeting], second: int) -> int:
+    """Seats of all reservations covering this second."""
+    return sum(
+        one.seats
+        for one in meetings
+        if one.state in RESERVING and one.window.start_s <= second < one.window.end_s
+    )
+
+
+def overtime(meetings: Iterable[Meeting], now_s: int) -> int:
+    """Seats of meetings that run although their window is over."""
+    return sum(
+        one.seats for one in meetings if one.state in RUNNING and one.window.end_s <= now_s
+    )
+
+
+def of_subscription(meetings: Iterable[Meeting], subscription: int) -> list[Meeting]:
+    return [one for one in meetings if one.subscription == subscription]
+
+
+def on_node(meetings: Iterable[Meeting], node: int) -> list[Meeting]:
+    return [one for one in meetings if one.node == node and one.state is not S.LOST]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A start now: seats until `end_s`, instead of `replaced` if that is given."""
+
+    subscription: int
+    seats: int
+    end_s: int
+    replaced: str | None = None
+    exclude: frozenset[int] = frozenset()
+
+
+Key = tuple[int, int, tuple[int, ...], tuple[str, ...]]
+
+
+def key_of(victims: Sequence[Meeting]) -> Key:
+    """What the choice of victims minimises."""
+    return (
+        sum(one.connected for one in victims),
+        len(victims),
+        tuple(sorted(one.window.end_s for one in victims)),
+        tuple(sorted(one.id for one in victims)),
+    )
+
+
+def holds(  # noqa: PLR0913
+    pool: Pool, meetings: Sequence[Meeting], wish: Wish, node: int, victims: Sequence[Meeting]
+) -> bool:
+    """Whether the promise holds at every second if these victims go and the wish is granted."""
+    gone = {one.id for one in victims} | {wish.replaced}
+    left = [one for one in meetings if one.id not in gone]
+    for group, capacity in (
+        (of_subscription(left, wish.subscription), pool.subscriptions[wish.subscription].seats),
+        (on_node(left, node), pool.nodes[node].seats),
+    ):
+        if reserved_at(group, pool.now_s) + overtime(group, pool.now_s) + wish.seats > capacity:
+            return False
+        for second in range(pool.now_s, wish.end_s):
+            if reserved_at(group, second) + wish.seats > capacity:
+                return False
+    return True
+
+
+def best(pool: Pool, meetings: Sequence[Meeting], wish: Wish, *, foreign: bool) -> Key | None:
+    """The cheapest set of victims over all nodes, or ``None`` if there is no way."""
+    found: list[Key] = []
+    for node in pool.nodes.values():
+        limit = node.meeting_seats_max
+        if not (node.active and node.alive) or node.id in wish.exclude:
+            continue
+        if limit is not None and wish.seats > limit:
+            continue
+        candidates = [
+            one
+            for one in meetings
+            if one.state is S.OVERTIME
+            and (one.subscription == wish.subscription or (foreign and one.node == node.id))
+        ]
+        for size in range(len(candidates) + 1):
+            found += [
+                key_of(victims)
+                for victims in itertools.combinations(candidates, size)
+                if holds(pool, meetings, wish, node.id, victims)
+            ]
+    return min(found, default=None)
+
+
+def expected(pool: Pool, meetings: Sequence[Meeting], wish: Wish) -> Key | None:
+    """Own overtime first, that of others as the last resort."""
+    own = best(pool, meetings, wish, foreign=False)
+    if own is not None or not pool.rules.evict_across_subscriptions:
+        return own
+    return best(pool, meetings, wish, foreign=True)

@@ -1,0 +1,123 @@
+"""The choice of victims alone: exact when small, bounded and minimal when large."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduler.core import eviction
+from scheduler.core.eviction import Candidate, Cover
+
+_candidates = st.lists(
+    st.builds(
+        lambda end_s, connected, seats, own, here: (
+            end_s,
+            connected,
+            seats if own else 0,
+            seats if here else 0,
+        ),
+        st.integers(0, 3),
+        st.integers(0, 4),
+        st.integers(1, 6),
+        st.booleans(),
+        st.booleans(),
+    ),
+    max_size=8,
+).map(
+    lambda rows: [
+        Candidate(end_s, f"m{number}", connected, own, here)
+        for number, (end_s, connected, own, here) in enumerate(rows)
+    ]
+)
+
+
+def frees(victims: tuple[Candidate, ...], subscription_seats: int, node_seats: int) -> bool:
+    return (
+        sum(one.subscription_seats for one in victims) >= subscription_seats
+        and sum(one.node_seats for one in victims) >= node_seats
+    )
+
+
+def brute(candidates: list[Candidate], subscription_seats: int, node_seats: int) -> Cover | None:
+    return min(
+        (
+            Cover(
+                sum(one.connected for one in victims),
+                len(victims),
+                tuple(sorted(one.window_end_s for one in victims)),
+                tuple(sorted(one.id for one in victims)),
+            )
+            for size in range(len(candidates) + 1)
+            for victims in itertools.combinations(candidates, size)
+            if frees(victims, subscription_seats, node_seats)
+        ),
+        default=None,
+    )
+
+
+@settings(max_examples=400, deadline=None)
+@given(_candidates, st.integers(-2, 14), st.integers(-2, 14))
+def test_R5_small_choices_are_exact(
+    candidates: list[Candidate], subscription_seats: int, node_seats: int
+) -> None:
+    expected = brute(candidates, subscription_seats, node_seats)
+    found = eviction.cheapest(
+        candidates, subscription_seats=subscription_seats, node_seats=node_seats
+    )
+    assert found == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(_candidates, st.integers(1, 14), st.integers(-2, 14))
+def test_R5_without_a_budget_nobody_ends_who_could_stay(
+    candidates: list[Candidate], subscription_seats: int, node_seats: int
+) -> None:
+    found = eviction.cheapest(
+        candidates, subscription_seats=subscription_seats, node_seats=node_seats, budget=-1
+    )
+    assert (found is None) is (brute(candidates, subscription_seats, node_seats) is None)
+    if found is None:
+        return
+    victims = tuple(one for one in candidates if one.id in found.ids)
+    assert frees(victims, subscription_seats, node_seats)
+    for spared in victims:
+        left = tuple(one for one in victims if one is not spared)
+        assert not frees(left, subscription_seats, node_seats)
+
+
+def test_a_choice_among_three_hundred_is_bounded_and_repeatable() -> None:
+    chance = random.Random(5)
+    candidates = [
+        Candidate(
+            chance.randint(0, 999),
+            f"m{number:03}",
+            chance.randint(0, 30),
+            seats := chance.randint(2, 60),
+            seats if number % 20 == 0 else 0,
+        )
+        for number in range(300)
+    ]
+    before_s = time.process_time()
+    first = eviction.cheapest(candidates, subscription_seats=900, node_seats=100)
+    took_s = time.process_time() - before_s
+    chance.shuffle(candidates)
+    assert eviction.cheapest(candidates, subscription_seats=900, node_seats=100) == first
+    assert took_s < 1
+
+
+def test_fewer_users_then_fewer_meetings_then_the_longest_overtime_then_the_lowest_id() -> None:
+    def choose(*candidates: Candidate) -> tuple[str, ...]:
+        found = eviction.cheapest(candidates, subscription_seats=10, node_seats=0)
+        assert found is not None
+        return found.ids
+
+    assert choose(Candidate(1, "a", 5, 10, 0), Candidate(9, "b", 4, 10, 0)) == ("b",)
+    assert choose(
+        Candidate(1, "a", 2, 5, 0), Candidate(1, "b", 2, 5, 0), Candidate(9, "c", 4, 10, 0)
+    ) == ("c",)
+    assert choose(Candidate(2, "a", 4, 10, 0), Candidate(1, "b", 4, 10, 0)) == ("b",)
+    assert choose(Candidate(1, "b", 4, 10, 0), Candidate(1, "a", 4, 10, 0)) == ("a",)

@@ -1,0 +1,209 @@
+"""The promises R1 to R5 and R9 of the design, against the brute-force oracle."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scheduler.core.commands import Admitted, Book, Create, Refused, Replace
+from scheduler.core.model import Pool, Rules
+from schemas.values import MeetingState, Mode, Reason
+from tests.core import oracle, worlds
+from tests.core.worlds import Op, Step
+
+_rules = st.builds(
+    Rules,
+    mode=st.sampled_from(Mode),
+    keep_free=st.sampled_from((None, 0, 1, 5)),
+    large_seats=st.sampled_from((6, 100)),
+    evict_across_subscriptions=st.booleans(),
+    adopt_early_s=st.sampled_from((0, 120)),
+)
+_pools = st.builds(
+    worlds.make_pool,
+    nodes=st.lists(st.integers(4, 14), min_size=1, max_size=3).map(tuple),
+    subscriptions=st.lists(st.integers(6, 20), min_size=1, max_size=2).map(tuple),
+    rules=_rules,
+)
+_stories = settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+
+def _wishes(step: Step) -> list[oracle.Wish]:
+    """What a create or a re-placement may be granted, best first; empty for anything else."""
+    pool, command, now_s = step.pool, step.command, step.pool.now_s
+    known = {one.id: one for one in step.before}
+    if isinstance(command, Replace):
+        own = known[command.meeting]
+        if own.state not in {MeetingState.PLACING, MeetingState.LOST}:
+            return []
+        if own.window.end_s <= now_s:
+            return []
+        return [
+            oracle.Wish(own.subscription, own.seats, own.window.end_s, own.id, command.exclude)
+        ]
+    if not isinstance(command, Create):
+        return []
+    same = [one for one in step.before if one.key == command.key]
+    if any(one.state in oracle.RUNNING for one in same):
+        return []
+    for one in same:
+        if one.state is MeetingState.LOST and one.window.end_s > now_s:
+            return [oracle.Wish(one.subscription, one.seats, one.window.end_s, one.id)]
+    end_s = now_s + command.duration_s
+    due = [
+        one
+        for one in same
+        if one.state is MeetingState.BOOKED
+        and now_s < one.window.end_s
+        and one.window.start_s <= now_s + pool.rules.adopt_early_s
+    ]
+    if not due:
+        return [oracle.Wish(command.subscription, command.seats, end_s)]
+    booking = min(due, key=lambda one: (one.window.start_s, one.id))
+    end_s = max(end_s, booking.window.end_s)
+    return [
+        oracle.Wish(command.subscription, max(command.seats, booking.seats), end_s, booking.id),
+        oracle.Wish(command.subscription, booking.seats, end_s, booking.id),
+        oracle.Wish(command.subscription, booking.seats, booking.window.end_s, booking.id),
+    ]
+
+
+def _horizon(pool: Pool) -> range:
+    last_s = max((one.window.end_s for one in pool.meetings.values()), default=pool.now_s)
+    return range(pool.now_s, last_s, 7)
+
+
+@_stories
+@given(_pools, worlds.ops)
+def test_R1_no_instant_oversells_a_subscription(pool: Pool, story: list[Op]) -> None:
+    for _ in worlds.tell(pool, story):
+        for subscription in pool.subscriptions.values():
+            meetings = oracle.of_subscription(pool.meetings.values(), subscription.id)
+            for second in _horizon(pool):
+                assert oracle.reserved_at(meetings, second) <= subscription.seats
+
+
+@_stories
+@given(_pools, worlds.ops)
+def test_R2_no_instant_oversells_a_node_bookings_included(pool: Pool, story: list[Op]) -> None:
+    for _ in worlds.tell(pool, story):
+        for node in pool.nodes.values():
+            meetings = oracle.on_node(pool.meetings.values(), node.id)
+            for second in _horizon(pool):
+                assert oracle.reserved_at(meetings, second) <= node.seats
+
+
+@_stories
+@given(_pools, worlds.ops)
+def test_R3_a_create_is_admitted_exactly_when_seats_can_be_had(
+    pool: Pool, story: list[Op]
+) -> None:
+    for step in worlds.tell(pool, story):
+        wishes = _wishes(step)
+        possible = any(oracle.expected(pool, step.before, wish) is not None for wish in wishes)
+        if wishes:
+            assert isinstance(step.verdict, Admitted) is possible, (step, wishes)
+        if isinstance(step.verdict, Refused):
+            assert pool.state_hash() == step.hash_before
+
+
+@_stories
+@given(_pools, worlds.ops)
+def test_R3_a_booking_is_admitted_exactly_when_both_calendars_have_room(
+    pool: Pool, story: list[Op]
+) -> None:
+    for step in worlds.tell(pool, story):
+        command = step.command
+        if not isinstance(command, Book):
+            continue
+        start_s = command.window.start_s // 60 * 60
+        end_s = -(-command.window.end_s // 60) * 60
+        seconds = range(max(start_s, pool.now_s), end_s)
+
+        def room(group: list, seats: int) -> bool:  # noqa: B023
+            return all(
+                oracle.reserved_at(group, second) + command.seats <= seats for second in seconds
+            )
+
+        subscription = pool.subscriptions[command.subscription]
+        clash = any(
+            one.key == command.key
+            and one.state is MeetingState.BOOKED
+            and one.window.start_s < end_s
+            and start_s < one.window.end_s
+            for one in step.before
+        )
+        possible = (
+            not clash
+            and room(oracle.of_subscription(step.before, subscription.id), subscription.seats)
+            and any(
+                room(oracle.on_node(step.before, node.id), node.seats)
+                for node in pool.nodes.values()
+            )
+        )
+        assert isinstance(step.verdict, Admitted) is possible
+
+
+@_stories
+@given(_pools, worlds.ops)
+def test_R4_only_overtime_is_evicted_and_only_for_an_admitted_create(
+    pool: Pool, story: list[Op]
+) -> None:
+    for step in worlds.tell(pool, story):
+        before = {one.id: one for one in step.before}
+        ending = {
+            one.id
+            for one in pool.meetings.values()
+            if one.state is MeetingState.ENDING
+            and before[one.id].state is not MeetingState.ENDING
+        }
+        evicted = step.verdict.evicted if isinstance(step.verdict, Admitted) else ()
+        assert ending == set(evicted)
+        assert all(before[victim].state is MeetingState.OVERTIME for victim in evicted)
+        if not isinstance(step.command, Create | Replace):
+            assert not evicted
+        if evicted and not pool.rules.evict_across_subscriptions:
+            subscription = pool.meetings[step.verdict.meeting].subscription
+            assert all(before[victim].subscription == subscription for victim in evicted)
+
+
+@_stories
+@given(_pools, worlds.ops)
+def test_R5_the_victims_are_the_cheapest_set_there_is(pool: Pool, story: list[Op]) -> None:
+    for step in worlds.tell(pool, story):
+        if not isinstance(step.verdict, Admitted):
+            continue
+        for wish in _wishes(step):
+            expected = oracle.expected(pool, step.before, wish)
+            if expected is None:
+                continue
+            assert step.verdict.evicted == expected[3]
+            victims = [one for one in step.before if one.id in step.verdict.evicted]
+            assert oracle.holds(pool, step.before, wish, step.verdict.node, victims)
+            assert (step.verdict.seats, step.verdict.window.end_s) == (wish.seats, wish.end_s)
+            break
+
+
+def test_R9_the_example_of_twenty_seats() -> None:
+    """A holds 15 for two hours, runs on, leaves C alone and makes way for D."""
+    pool = worlds.make_pool(nodes=(20, 20, 20, 20))
+    start_s = pool.now_s
+    assert isinstance(worlds.create(pool, "A", 15, 7200), Admitted)
+    refused = worlds.create(pool, "B", 6, 3600, now_s=start_s + 60)
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.MAX_PARTICIPANTS
+    assert (refused.detail.free_seats, refused.detail.seats) == (5, 20)
+    assert refused.detail.fits_at_s == -(-(start_s + 7200) // 60) * 60
+    assert isinstance(worlds.create(pool, "B", 5, 3600, now_s=start_s + 60), Admitted)
+    pool.end("B")
+    assert pool.advance(start_s + 7200) == ("A",)
+    assert pool.meetings["A"].state is MeetingState.OVERTIME
+    c = worlds.create(pool, "C", 5, 3600)
+    assert isinstance(c, Admitted)
+    assert c.evicted == ()
+    d = worlds.create(pool, "D", 10, 3600)
+    assert isinstance(d, Admitted)
+    assert d.evicted == ("A",)
+    assert pool.meetings["A"].state is MeetingState.ENDING

@@ -1,0 +1,194 @@
+"""Small pools to decide in, and the story format that the property tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+
+from scheduler.core import admission
+from scheduler.core.commands import (
+    Admitted,
+    Book,
+    Cancel,
+    Command,
+    Create,
+    Extend,
+    Replace,
+    Verdict,
+)
+from scheduler.core.lifecycle import IllegalFact
+from scheduler.core.model import Meeting, Pool, Rules
+from schemas.values import MeetingState, Window
+
+#: A minute that is no round number of days, with a few seconds on top.
+NOW_S = 1_800_000_000 + 17
+
+
+def make_pool(
+    *,
+    nodes: tuple[int, ...] = (20,),
+    subscriptions: tuple[int, ...] = (20,),
+    rules: Rules | None = None,
+    now_s: int = NOW_S,
+) -> Pool:
+    """Build a pool with nodes and subscriptions of these seats, numbered from 1."""
+    pool = Pool(rules or Rules(), now_s)
+    for number, seats in enumerate(subscriptions, 1):
+        pool.put_subscription(number, seats=seats)
+    for number, seats in enumerate(nodes, 1):
+        pool.put_node(number, name=f"node-{number}", seats=seats)
+    return pool
+
+
+def do(pool: Pool, command: Command, now_s: int | None = None) -> Verdict:
+    """Advance, decide and apply, as the placement loop does."""
+    now_s = pool.now_s if now_s is None else now_s
+    pool.advance(now_s)
+    verdict = admission.decide(pool, command, now_s)
+    pool.apply(verdict)
+    return verdict
+
+
+def create(
+    pool: Pool,
+    meeting: str,
+    seats: int,
+    duration_s: int = 3600,
+    *,
+    subscription: int = 1,
+    now_s: int | None = None,
+    key: str | None = None,
+) -> Verdict:
+    """Create a meeting whose key is its id, and confirm it when it was admitted."""
+    verdict = do(
+        pool, Create(meeting, subscription, key or meeting, seats, duration_s), now_s
+    )
+    if isinstance(verdict, Admitted):
+        pool.confirm(meeting)
+    return verdict
+
+
+def put(
+    pool: Pool,
+    meeting: str,
+    seats: int,
+    *,
+    node: int | None = 1,
+    state: MeetingState = MeetingState.OVERTIME,
+    subscription: int = 1,
+    connected: int = 0,
+    window: tuple[int, int] | None = None,
+) -> Meeting:
+    """Put a meeting straight into a state; in overtime for ten minutes unless said otherwise."""
+    start_s, end_s = window or (pool.now_s - 1200, pool.now_s - 600)
+    restored = Meeting(
+        meeting, subscription, meeting, seats, Window(start_s, end_s), node, state, connected
+    )
+    pool.restore(restored)
+    return restored
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of a story with the world before it."""
+
+    pool: Pool
+    before: tuple[Meeting, ...]
+    hash_before: str
+    command: Command
+    verdict: Verdict
+
+
+Op = tuple[str, int, int, int]
+
+#: Long enough to fill a pool, to let windows end and to need seats again.
+ops = st.lists(
+    st.tuples(
+        st.sampled_from(
+            (*["create"] * 8, *["advance"] * 4, *["connected"] * 3, "book", "book", "cancel")
+            + ("extend", "confirm", "end", "end", "doom", "lose", "replace")
+        ),
+        st.integers(0, 7),
+        st.integers(1, 9),
+        st.integers(1, 200),
+    ),
+    min_size=25,
+    max_size=40,
+)
+
+
+def make_command(pool: Pool, op: Op, number: int) -> Command | None:
+    """Translate an operation of a story into a command, if it is one."""
+    name, which, seats, seconds = op
+    subscription = 1 + which % len(pool.subscriptions)
+    if name == "create":
+        return Create(f"m{number:03}", subscription, f"{subscription}/{seconds % 12}", seats, seconds)
+    if name == "book":
+        start_s = pool.now_s + which * 60
+        window = Window(start_s, start_s + seconds)
+        return Book(f"m{number:03}", subscription, f"{subscription}/{seconds % 12}", seats, window)
+    known = sorted(pool.meetings)
+    if not known:
+        return None
+    meeting = known[which % len(known)]
+    if name == "cancel":
+        return Cancel(meeting)
+    if name == "extend":
+        return Extend(meeting, seconds)
+    if name == "replace":
+        return Replace(meeting, frozenset({seats % 4}))
+    return None
+
+
+def do_fact(pool: Pool, op: Op) -> None:
+    """Carry out an operation that is a fact; impossible ones are turned away by the table."""
+    name, which, seats, seconds = op
+    if name == "advance":
+        for ended in pool.advance(pool.now_s + seconds):
+            if pool.meetings[ended].state in {MeetingState.BOOKED, MeetingState.LOST}:
+                pool.end(ended)
+        return
+    known = sorted(pool.meetings)
+    if not known:
+        return
+    meeting = known[which % len(known)]
+    if name == "connected":
+        pool.connected(meeting, min(seats, pool.meetings[meeting].seats))
+        return
+    try:
+        getattr(pool, name)(meeting)
+    except IllegalFact:
+        return
+
+
+def tell(pool: Pool, story: list[Op]) -> Iterator[Step]:
+    """Play a story and yield each command together with the world before it."""
+    for number, op in enumerate(story):
+        command = make_command(pool, op, number)
+        if command is None:
+            if op[0] not in {"cancel", "extend", "replace"}:
+                do_fact(pool, op)
+            continue
+        before = tuple(copy_of(meeting) for meeting in pool.meetings.values())
+        hash_before = pool.state_hash()
+        verdict = admission.decide(pool, command, pool.now_s)
+        assert pool.state_hash() == hash_before, "a decision changes nothing"
+        pool.apply(verdict)
+        yield Step(pool, before, hash_before, command, verdict)
+        if isinstance(verdict, Admitted) and isinstance(command, Create) and op[1] % 4:
+            pool.confirm(command.meeting)
+
+
+def copy_of(meeting: Meeting) -> Meeting:
+    return Meeting(
+        meeting.id,
+        meeting.subscription,
+        meeting.key,
+        meeting.seats,
+        meeting.window,
+        meeting.node,
+        meeting.state,
+        meeting.connected,
+    )
