@@ -76,6 +76,8 @@ class Deliveries:
         self._claim_ms = round((2 * self._timeout_s + CLAIM_MARGIN_S) * 1_000)
         #: The embedded database serves one process: claims found at start are those of the dead.
         self._alone = database.is_sqlite
+        #: The in-process bus dies with the process: the outbox keeps an event until it is stored.
+        self._unsafe_bus = settings.embedded_bus
         self._directory = directory
         self._bus = bus
         self._client = client or Outbound(settings)
@@ -192,10 +194,11 @@ class Deliveries:
         its event is rejected.
         """
         rows = [row for _, rows in good for row in rows]
-        while rows:
+        handed_over = [message.body["id"] for message, _ in good] if self._unsafe_bus else []
+        while rows or handed_over:
             try:
                 async with asyncio.timeout(_TURN_TIMEOUT_S):
-                    await self._store.add(rows)
+                    await self._store.add(rows, handed_over=handed_over, now_ms=self._now_ms())
                 break
             except (SQLAlchemyError, OSError, ArithmeticError) as error:
                 if not _is_refusal(error):

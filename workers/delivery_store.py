@@ -26,6 +26,7 @@ REPAIR_MAX: Final = 1_000
 _TABLES: Final = DeliveryRow.metadata.tables
 _DELIVERY: Final = _TABLES["delivery"]
 _ATTEMPT: Final = _TABLES["attempt"]
+_OUTBOX: Final = _TABLES["outbox"]
 _OPEN: Final = ("queued", "sending")
 
 
@@ -88,14 +89,26 @@ class DeliveryStore:
         async with self._database.write_lock, self._database.begin() as connection:
             yield connection
 
-    async def add(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Take in deliveries; what is there already (same target and event) is left alone."""
+    async def add(
+        self, rows: Sequence[dict[str, Any]], *, handed_over: Sequence[str] = (), now_ms: int
+    ) -> None:
+        """Take in deliveries; what is there already (same target and event) is left alone.
+
+        `handed_over` are ids of events that the outbox need not keep for another publication.
+        """
         lanes = sorted({row["lane"] for row in rows})
         # One order everywhere: two workers that take in the same events cannot block each other.
         ordered = sorted(rows, key=lambda row: (row["target"], row["event_id"]))
         async with self._writing() as connection:
-            await connection.execute(self._insert, ordered)
-            await _move_on(connection, lanes)
+            if ordered:
+                await connection.execute(self._insert, ordered)
+                await _move_on(connection, lanes)
+            if handed_over:
+                await connection.execute(
+                    update(_OUTBOX)
+                    .where(_OUTBOX.c.event_id.in_(handed_over), _OUTBOX.c.published_ms.is_(None))
+                    .values(published_ms=now_ms)
+                )
 
     async def next_due_ms(self) -> int | None:
         """Return when the next delivery is due, None when none is queued."""

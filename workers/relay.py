@@ -1,9 +1,9 @@
 """The role `relay`: takes events from the outbox to the bus.
 
-Owns the order (that of the outbox) and the rule that a row is marked only after the bus has
-confirmed it: a crash in between publishes again, with the same event id. Never changes an event but
-for its sequence number. Runs beside the placement worker, which wakes it after each commit, or
-alone.
+Owns the order (that of the outbox) and the rule that a row is marked only once the event is safe
+elsewhere: a crash before that publishes again, with the same event id. A broker's confirm is safe;
+the in-process bus is not, so there the delivery worker marks what it has stored. Runs beside the
+placement worker, which wakes it after each commit, or alone.
 """
 
 import asyncio
@@ -25,6 +25,8 @@ from schemas.tables import OutboxRow
 
 #: Events per publication.
 CHUNK_EVENTS_MAX: Final = 500
+#: Events that the in-process bus may hold before the relay waits for the delivery worker.
+HANDED_EVENTS_MAX: Final = 5_000
 #: Without a wake-up the outbox is looked at this often; after a failure too.
 IDLE_S: Final = 0.5
 #: One turn may take this long.
@@ -51,7 +53,10 @@ class Relay:
         *,
         now_ms: Callable[[], int] = _unix_ms,
     ) -> None:
-        self._settings = settings
+        #: The in-process bus dies with the process: the mark is left to the delivery worker.
+        self._unsafe_bus = settings.embedded_bus
+        #: Events that the in-process bus holds, by sequence number.
+        self._handed: set[int] = set()
         self._database = database
         self._bus = bus
         self._now_ms = now_ms
@@ -104,15 +109,23 @@ class Relay:
             select(_OUTBOX.c.seq, _OUTBOX.c.body)
             .where(_OUTBOX.c.published_ms.is_(None))
             .order_by(_OUTBOX.c.seq)
-            .limit(CHUNK_EVENTS_MAX)
+            .limit(CHUNK_EVENTS_MAX + len(self._handed))
         )
         async with self._database.connect() as connection:
-            rows = (await connection.execute(statement)).all()
+            rows = list((await connection.execute(statement)).all())
+        if self._unsafe_bus:
+            self._handed.intersection_update(seq for seq, _ in rows)
+            room = HANDED_EVENTS_MAX - len(self._handed)
+            rows = [row for row in rows if row[0] not in self._handed][: max(0, room)]
         if not rows:
             return 0
+        seqs = [int(seq) for seq, _ in rows]
         await self._bus.publish_events([_event(int(seq), body) for seq, body in rows])
         failpoints.hit("r.before_mark")
-        await self._mark([int(seq) for seq, _ in rows])
+        if self._unsafe_bus:
+            self._handed.update(seqs)
+        else:
+            await self._mark(seqs)
         return len(rows)
 
     async def _mark(self, seqs: Sequence[int]) -> None:

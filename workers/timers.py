@@ -21,6 +21,7 @@ from scheduler.bus.errors import BusError
 from scheduler.bus.interface import Bus
 from scheduler.database import Database
 from scheduler.directory import DirectoryWatch
+from scheduler.ledger import cleaner
 from scheduler.settings import Settings
 from schemas.tables import MeetingRow
 from schemas.values import MeetingState
@@ -47,14 +48,12 @@ class Timers:
         directory: DirectoryWatch,
         bus: Bus,
         *,
-        clean: Callable[[], Awaitable[object]] | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._database = database
         self._directory = directory
         self._bus = bus
-        self._clean = clean
         self._now_s = now_s
         #: When to look again, and by pool: the window end that was ticked for, next tick, wait.
         self._look_s = 0.0
@@ -70,9 +69,8 @@ class Timers:
         self._timetable.add_job(
             self._guarded, IntervalTrigger(seconds=TICK_S, timezone=UTC), args=[self.look]
         )
-        if self._clean is not None:
-            hourly = IntervalTrigger(seconds=CLEAN_S, jitter=CLEAN_S / 10, timezone=UTC)
-            self._timetable.add_job(self._guarded, hourly, args=[self._clean])
+        hourly = IntervalTrigger(seconds=CLEAN_S, jitter=CLEAN_S / 10, timezone=UTC)
+        self._timetable.add_job(self._guarded, hourly, args=[self.clean])
         self._timetable.start()
 
     async def close(self) -> None:
@@ -84,6 +82,10 @@ class Timers:
         if self._running:
             await asyncio.wait(self._running, timeout=_CLOSE_TIMEOUT_S)
         await asyncio.sleep(0)  # the timetable shuts down in a callback of the loop
+
+    async def clean(self) -> None:
+        """Have removed what is older than the retention."""
+        await cleaner.remove_old(self._database, self._settings.keep_days)
 
     async def look(self) -> None:
         """Publish a tick to every pool in which a window has ended; cheap when none is near."""
