@@ -20,7 +20,7 @@ from scheduler.bus.interface import (
     ParkedMessage,
     Ticket,
 )
-from scheduler.bus.rabbit import feed, topology
+from scheduler.bus.rabbit import feed, link, topology
 from scheduler.bus.rabbit.answers import Answers
 from scheduler.bus.rabbit.commands import CommandClient
 from scheduler.bus.rabbit.consumer import RabbitCommandConsumer
@@ -75,6 +75,7 @@ class RabbitBus:
     async def start(self) -> None:
         """See `Bus.start`."""
         self._check_open()
+        link.quiet_library()
         self._publisher.ensure_started()
         self._outlet.ensure_started()
         await self._publisher.wait_up(timeout_s=self._tuning.start_timeout_s)
@@ -85,7 +86,7 @@ class RabbitBus:
         await feed.declare_exchange(
             channel, self._topology.views, timeout_s=self._tuning.call_timeout_s
         )
-        await channel.close()
+        await self._publishing.close_channel(channel)
 
     async def close(self) -> None:
         """See `Bus.close`."""
@@ -172,13 +173,13 @@ class RabbitBus:
     def health(self) -> BusHealth:
         """See `Bus.health`."""
         links = (self._publishing, self._consuming, self._replying)
-        wanted = [link for link in links if link.started]
+        wanted = [one for one in links if one.started]
         blocked = self._publishing.blocked
-        details = [f"{link.name}: {link.detail}" for link in wanted if link.detail]
+        details = [f"{one.name}: {one.detail}" for one in wanted if one.detail]
         if blocked:
             details.append("the broker accepts no messages at present (memory or disk alarm)")
         return BusHealth(
-            connected=bool(wanted) and all(link.up for link in wanted) and not self._closed,
+            connected=bool(wanted) and all(one.up for one in wanted) and not self._closed,
             blocked=blocked,
             waiting=self._commands.dispatch.waiting,
             detail="; ".join(details),

@@ -11,7 +11,6 @@ import structlog
 from aiormq.abc import AbstractChannel
 
 from scheduler.bus.errors import BusError, BusLost
-from scheduler.bus.rabbit import guard
 from scheduler.bus.rabbit.link import Link
 
 log = structlog.get_logger(__name__)
@@ -59,7 +58,7 @@ class Lane:
         self._up.clear()
         channel, self.channel = self.channel, None
         if channel is not None:
-            await self._close_channel(channel)
+            await self.link.close_channel(channel)
 
     def restart(self, reason: str) -> None:
         """Give the present channel up and attach on a new one."""
@@ -98,7 +97,7 @@ class Lane:
                     "lane not attached", lane=self.name, failures=failures, reason=str(error)
                 )
                 if channel is not None:
-                    await self._close_channel(channel)
+                    await self.link.close_channel(channel)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, self.tuning.reconnect_max_s)
                 await self.attach_failed(error, failures=failures)
@@ -112,7 +111,7 @@ class Lane:
             self._up.clear()
             self.channel = None
             self.detached()
-            await self._close_channel(channel)
+            await self.link.close_channel(channel)
 
     def _note_loss_of(self, channel: AbstractChannel) -> None:
         gone = self._gone = asyncio.Event()
@@ -136,11 +135,3 @@ class Lane:
                     await self.check(channel)
                 except BusError as error:
                     self.restart(f"the watchdog is not content: {error}")
-
-    async def _close_channel(self, channel: AbstractChannel) -> None:
-        if channel.is_closed:
-            return
-        try:
-            await guard.call(channel.close(), timeout_s=self.tuning.close_timeout_s)
-        except BusError as error:
-            log.info("channel not closed cleanly", lane=self.name, reason=str(error))

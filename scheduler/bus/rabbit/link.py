@@ -6,6 +6,7 @@ it forgets channels nobody refers to and never restores some consumers.
 """
 
 import asyncio
+import logging
 from typing import Any
 
 import aio_pika
@@ -25,6 +26,12 @@ BLOCKED_CHECK_S = 0.5
 #: The answer to that question is there at once or not at all.
 BLOCKED_ANSWER_S = 0.02
 RECONNECT_MIN_S = 0.1
+
+
+def quiet_library() -> None:
+    """Stop the library from logging every failed attempt with a traceback: we log what matters."""
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)
+    logging.getLogger("aio_pika").setLevel(logging.CRITICAL)
 
 
 class Link:
@@ -87,6 +94,15 @@ class Link:
             raise
         except RuntimeError as error:
             raise BusLost(str(error)) from error
+
+    async def close_channel(self, channel: AbstractChannel) -> None:
+        """Close a channel, quietly: a queue that hangs makes its channels hang, too."""
+        if channel.is_closed:
+            return
+        try:
+            await guard.call(channel.close(), timeout_s=self.tuning.close_timeout_s)
+        except BusError as error:
+            log.info("channel not closed cleanly", link=self.name, reason=str(error))
 
     async def close(self) -> None:
         """Close the connection and stop reconnecting."""

@@ -24,7 +24,10 @@ KINDS: dict[str, ParkedKind] = {"commands": "commands", "facts": "facts", "event
 
 
 class Parking:
-    """The parked messages of one installation."""
+    """The parked messages of one installation.
+
+    What is taken and not acknowledged goes back to its place when its channel is closed.
+    """
 
     def __init__(self, link: Link, publisher: Publisher, names: Topology) -> None:
         self._link = link
@@ -40,7 +43,7 @@ class Parking:
             try:
                 return [self._describe(message) for message in await self._get(channel, limit)]
             finally:
-                await self._close(channel)
+                await self._link.close_channel(channel)
 
     async def retry(self, count: int) -> int:
         """See `Bus.retry_parked`."""
@@ -54,7 +57,7 @@ class Parking:
                         retried += 1
                 return retried
             finally:
-                await self._close(channel)
+                await self._link.close_channel(channel)
 
     async def discard(self, count: int) -> int:
         """See `Bus.discard_parked`."""
@@ -66,7 +69,7 @@ class Parking:
                     await self._ack(channel, message)
                 return len(messages)
             finally:
-                await self._close(channel)
+                await self._link.close_channel(channel)
 
     async def _open(self) -> AbstractChannel:
         self._link.ensure_started()
@@ -74,11 +77,6 @@ class Parking:
             connection = await self._link.connection()
         await topology.ensure(self._link, self._names.parked)
         return await self._link.open_channel(connection)
-
-    async def _close(self, channel: AbstractChannel) -> None:
-        # Whatever was taken and not acknowledged goes back to its place.
-        if not channel.is_closed:
-            await guard.call(channel.close(), timeout_s=self._link.tuning.close_timeout_s)
 
     async def _get(self, channel: AbstractChannel, limit: int) -> list[DeliveredMessage]:
         messages: list[DeliveredMessage] = []

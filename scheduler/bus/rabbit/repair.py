@@ -91,5 +91,4 @@ class Repair:
         else:
             return True
         finally:
-            if not channel.is_closed:
-                await guard.call(channel.close(), timeout_s=self._link.tuning.close_timeout_s)
+            await self._link.close_channel(channel)

@@ -20,6 +20,8 @@ VERSION = "v1"
 #: Peeking at parked messages counts as a delivery; 4.x would drop them after 20 by default.
 PARKED_DELIVERY_LIMIT = 1_000_000_000
 QUEUE_NAME_BYTES_MAX = 255
+#: The broker itself tries for 5 s to reach the members of a queue that is to be deleted.
+DELETE_TIMEOUT_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,9 @@ class Topology:
 
     def commands(self, pool: str) -> QueueSpec:
         """Return the queue of a pool. Raises ValueError when the name gets too long."""
-        name = f"{self._prefix}.cmd.{quote(pool, safe='-_')}"
+        # The client library refuses the percent sign in names.
+        encoded = quote(pool, safe="-_").replace("%", ":")
+        name = f"{self._prefix}.cmd.{encoded}"
         if len(name) > QUEUE_NAME_BYTES_MAX:
             raise ValueError(f"the name of the pool is too long for a queue: {pool[:40]}…")
         return QueueSpec(name, {**self._work_arguments(), "x-single-active-consumer": True})
@@ -54,7 +58,9 @@ class Topology:
     def pool_of(self, queue: str) -> str | None:
         """Return the pool a command queue belongs to, None for other queues."""
         start = f"{self._prefix}.cmd."
-        return unquote(queue.removeprefix(start)) if queue.startswith(start) else None
+        if not queue.startswith(start):
+            return None
+        return unquote(queue.removeprefix(start).replace(":", "%"))
 
     def spec_of(self, queue: str) -> QueueSpec | None:
         """Return the command or events queue of that name, None for other names."""
@@ -106,15 +112,13 @@ async def _declare(link: Link, spec: QueueSpec, *, passive: bool) -> int:
         )
         return declared.message_count or 0
     finally:
-        if not channel.is_closed:
-            await guard.call(channel.close(), timeout_s=link.tuning.close_timeout_s)
+        await link.close_channel(channel)
 
 
 async def delete(link: Link, spec: QueueSpec) -> None:
     """Delete a queue with everything in it. Raises BusError."""
     channel = await link.open_channel(await link.connection())
     try:
-        await guard.call(channel.queue_delete(spec.name), timeout_s=link.tuning.call_timeout_s)
+        await guard.call(channel.queue_delete(spec.name), timeout_s=DELETE_TIMEOUT_S)
     finally:
-        if not channel.is_closed:
-            await guard.call(channel.close(), timeout_s=link.tuning.close_timeout_s)
+        await link.close_channel(channel)
