@@ -3,8 +3,11 @@
 import hashlib
 from typing import Any
 
+import aiohttp
 import pytest
 
+from deploy.simulator import api
+from schemas import checksum
 from tests.simulator.caller import Caller
 
 CREATE = [
@@ -278,3 +281,34 @@ async def test_breakout_rooms_hang_on_their_parent_and_end_with_it(caller: Calle
     assert info["breakoutRooms/breakout"] == room["meetingID"]
     await caller.call("end", meetingID="room-42")
     assert (await caller.call("getMeetings")).key == "noMeetings"
+
+
+async def test_a_multipart_form_is_read_too(caller: Caller) -> None:
+    form = aiohttp.FormData({"name": "By form", "meetingID": "form-1"}, default_to_multipart=True)
+    signed = checksum.signed_query("create", "", caller.secret)
+    path = f"/bigbluebutton/api/create?{signed}"
+    reply = await caller.raw(path, method="POST", data=form)
+    assert reply["meetingID"] == "form-1"
+
+
+async def test_the_first_of_repeated_parameters_counts_and_all_are_cleaned(caller: Caller) -> None:
+    query = "name=+First%0A+&name=Second&meetingID=%20room-42%09&%20maxParticipants=3"
+    await caller.signed("create", query)
+    info = await caller.call("getMeetingInfo", meetingID="room-42")
+    assert (info["meetingName"], info["maxUsers"]) == ("First", "3")
+
+
+@pytest.mark.parametrize("call", sorted(api.CALLS))
+async def test_no_call_is_answered_without_a_signature(caller: Caller, call: str) -> None:
+    method = min(api.CALLS[call].methods)
+    path = f"/bigbluebutton/api/{call}?meetingID=room-42&redirect=false&recordID=1&publish=true"
+    reply = await caller.raw(f"{path}&checksum={'0' * 40}", method=method)
+    assert (reply.status, reply.key) == (200, "checksumError")
+
+
+async def test_a_sender_of_a_chat_message_has_a_short_name(caller: Caller) -> None:
+    params = {"meetingID": "room-42", "message": "Hello", "userName": "x" * 256}
+    assert (await caller.call("sendChatMessage", **params)).key == "sizeError"
+    reply = await caller.create("ä" * 256)
+    assert reply["returncode"] == "SUCCESS"
+    assert (await caller.create("\U0001f600" * 129)).key == "sizeError"
