@@ -28,9 +28,7 @@ def reserved_at(meetings: Iterable[Meeting], second: int) -> int:
 
 def overtime(meetings: Iterable[Meeting], now_s: int) -> int:
     """Seats of meetings that run although their window is over."""
-    return sum(
-        one.seats for one in meetings if one.state in RUNNING and one.window.end_s <= now_s
-    )
+    return sum(one.seats for one in meetings if one.state in RUNNING and one.window.end_s <= now_s)
 
 
 def of_subscription(meetings: Iterable[Meeting], subscription: int) -> list[Meeting]:

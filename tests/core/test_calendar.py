@@ -69,9 +69,7 @@ def test_the_earliest_minute_is_the_first_that_fits(seed: int) -> None:
     until_s = NOW_S + 3600
     minutes = range((max(from_s, NOW_S + 1) + 59) // 60 * 60, until_s + 1, 60)
     expected = next((at for at in minutes if calendar.fits(at, at + length_s, seats)), None)
-    found, _ = calendar.earliest(
-        seats, length_s, from_s=from_s, until_s=until_s, probes_max=10_000
-    )
+    found, _ = calendar.earliest(seats, length_s, from_s=from_s, until_s=until_s, probes_max=10_000)
     assert found == expected
 
 
@@ -80,9 +78,7 @@ def test_the_search_for_a_minute_stops_at_its_bound() -> None:
     for minute in range(100):
         start_s = (NOW_S // 60 + 2 * minute) * 60
         calendar.add(max(start_s, NOW_S), start_s + 60, 10)
-    assert calendar.earliest(
-        1, 120, from_s=NOW_S, until_s=NOW_S + DAY_S, probes_max=5
-    ) == (None, 5)
+    assert calendar.earliest(1, 120, from_s=NOW_S, until_s=NOW_S + DAY_S, probes_max=5) == (None, 5)
 
 
 def test_a_year_of_maintenance_blocks_every_day_and_is_taken_back_exactly() -> None:

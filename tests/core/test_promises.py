@@ -25,9 +25,7 @@ _pools = st.builds(
     subscriptions=st.lists(st.integers(6, 20), min_size=1, max_size=2).map(tuple),
     rules=_rules,
 )
-_stories = settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+_stories = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def _wishes(step: Step) -> list[oracle.Wish]:
@@ -40,9 +38,7 @@ def _wishes(step: Step) -> list[oracle.Wish]:
             return []
         if own.window.end_s <= now_s:
             return []
-        return [
-            oracle.Wish(own.subscription, own.seats, own.window.end_s, own.id, command.exclude)
-        ]
+        return [oracle.Wish(own.subscription, own.seats, own.window.end_s, own.id, command.exclude)]
     if not isinstance(command, Create):
         return []
     same = [one for one in step.before if one.key == command.key]
@@ -97,9 +93,7 @@ def test_R2_no_instant_oversells_a_node_bookings_included(pool: Pool, story: lis
 
 @_stories
 @given(_pools, worlds.ops)
-def test_R3_a_create_is_admitted_exactly_when_seats_can_be_had(
-    pool: Pool, story: list[Op]
-) -> None:
+def test_R3_a_create_is_admitted_exactly_when_seats_can_be_had(pool: Pool, story: list[Op]) -> None:
     for step in worlds.tell(pool, story):
         wishes = _wishes(step)
         possible = any(oracle.expected(pool, step.before, wish) is not None for wish in wishes)
@@ -156,8 +150,7 @@ def test_R4_only_overtime_is_evicted_and_only_for_an_admitted_create(
         ending = {
             one.id
             for one in pool.meetings.values()
-            if one.state is MeetingState.ENDING
-            and before[one.id].state is not MeetingState.ENDING
+            if one.state is MeetingState.ENDING and before[one.id].state is not MeetingState.ENDING
         }
         evicted = step.verdict.evicted if isinstance(step.verdict, Admitted) else ()
         assert ending == set(evicted)

@@ -62,9 +62,7 @@ def create(
     key: str | None = None,
 ) -> Verdict:
     """Create a meeting whose key is its id, and confirm it when it was admitted."""
-    verdict = do(
-        pool, Create(meeting, subscription, key or meeting, seats, duration_s), now_s
-    )
+    verdict = do(pool, Create(meeting, subscription, key or meeting, seats, duration_s), now_s)
     if isinstance(verdict, Admitted):
         pool.confirm(meeting)
     return verdict
@@ -124,7 +122,9 @@ def make_command(pool: Pool, op: Op, number: int) -> Command | None:
     name, which, seats, seconds = op
     subscription = 1 + which % len(pool.subscriptions)
     if name == "create":
-        return Create(f"m{number:03}", subscription, f"{subscription}/{seconds % 12}", seats, seconds)
+        return Create(
+            f"m{number:03}", subscription, f"{subscription}/{seconds % 12}", seats, seconds
+        )
     if name == "book":
         start_s = pool.now_s + which * 60
         window = Window(start_s, start_s + seconds)
