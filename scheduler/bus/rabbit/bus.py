@@ -94,7 +94,7 @@ class RabbitBus:
             return
         self._closed = True
         await self._commands.close()
-        for consumer in self._consumers:
+        for consumer in list(self._consumers):
             await consumer.close()
         await self._answers.close()
         await self._feed_sender.close()
@@ -123,7 +123,7 @@ class RabbitBus:
         """See `Bus.consume_commands`."""
         intake = await self._intake(self._topology.commands(pool))
         consumer = RabbitCommandConsumer(intake, publisher=self._publisher, answers=self._answers)
-        self._consumers.append(consumer)
+        self._remember(consumer)
         return consumer
 
     async def publish_events(self, events: Sequence[Item]) -> None:
@@ -142,7 +142,7 @@ class RabbitBus:
     async def consume_events(self) -> EventConsumer:
         """See `Bus.consume_events`."""
         consumer = RabbitEventConsumer(await self._intake(self._topology.events))
-        self._consumers.append(consumer)
+        self._remember(consumer)
         return consumer
 
     async def broadcast(self, view: Item) -> None:
@@ -184,6 +184,11 @@ class RabbitBus:
             waiting=self._commands.dispatch.waiting,
             detail="; ".join(details),
         )
+
+    def _remember(self, consumer: RabbitCommandConsumer | RabbitEventConsumer) -> None:
+        # Workers that start over leave closed ones behind.
+        self._consumers = [known for known in self._consumers if not known.closed]
+        self._consumers.append(consumer)
 
     async def _publish_event(self, post: Post) -> None:
         await self._publisher.publish_durably(

@@ -72,6 +72,11 @@ class RabbitCommandConsumer:
         return self._intake.seen and not self._intake.closed
 
     @property
+    def closed(self) -> bool:
+        """Return whether the place was given up."""
+        return self._intake.closed
+
+    @property
     def generation(self) -> int:
         """See `CommandConsumer.generation`."""
         return self._intake.generation

@@ -41,6 +41,11 @@ class RabbitEventConsumer:
         self._intake = intake
 
     @property
+    def closed(self) -> bool:
+        """Return whether the place was given up."""
+        return self._intake.closed
+
+    @property
     def lost(self) -> asyncio.Event:
         """See `EventConsumer.lost`."""
         return self._intake.lost
