@@ -1,10 +1,10 @@
 """Fixtures that hand a bus of either kind to the tests.
 
-`make_bus` makes any number of buses that see each other: one and the same object in memory, several
-processes' worth of connections on RabbitMQ.
+`buses` are two buses that see each other: one and the same object in memory, two processes' worth
+of connections on RabbitMQ, in the oldest version we support and in a current one.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
@@ -19,8 +19,6 @@ from scheduler.bus.rabbit.tuning import RabbitTuning
 DELIVERY_LIMIT = 2
 TUNING = RabbitTuning(delivery_limit=DELIVERY_LIMIT, watchdog_s=1.0, start_timeout_s=20.0)
 
-MakeBus = Callable[[], Awaitable[Bus]]
-
 
 @dataclass(frozen=True, slots=True)
 class Buses:
@@ -30,7 +28,7 @@ class Buses:
     worker: Bus
 
 
-@pytest.fixture(params=["memory", "rabbitmq"])
+@pytest.fixture(params=["memory", "rabbitmq", "rabbitmq4"])
 def kind(request: pytest.FixtureRequest) -> str:
     kind: str = request.param
     return kind
@@ -47,7 +45,10 @@ async def buses(
         yield Buses(bus, bus)
         await bus.close()
         return
-    url: str = request.getfixturevalue("rabbitmq_url")
+    if kind == "rabbitmq4":
+        url: str = request.getfixturevalue("rabbitmq4").url  # the prefix keeps tests apart
+    else:
+        url = request.getfixturevalue("rabbitmq_url")
     # A generous resend time: what a test repeats on purpose is not repeated by the bus, too.
     limits = DispatchLimits(resend_s=30.0)
     gateway = RabbitBus(url, prefix=amqp_prefix, tuning=TUNING, limits=limits)
