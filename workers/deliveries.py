@@ -176,8 +176,8 @@ class Deliveries:
                 now_ms=self._now_ms(),
                 first_step_s=self._steps_s[0],
             )
-        except (KeyError, TypeError, ValueError, AttributeError):
-            log.exception("event cannot be expanded", event_id=str(event.get("id")))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            log.warning("event makes no sense", event_id=str(event.get("id")), error=repr(error))
             return None
 
     async def _refresh_directory(self) -> None:
@@ -209,7 +209,7 @@ class Deliveries:
                     for single in good:
                         await self._store_all([single])
                     return
-                log.exception("deliveries of an event cannot be stored")
+                log.warning("deliveries of an event cannot be stored", error=str(error))
                 good[0][0].reject()
                 return
         for message, _ in good:

@@ -1,0 +1,1 @@
+"""The tests of relay, deliveries and the guarded client."""

@@ -1,0 +1,1 @@
+"""The tests of the node client, the observer and the timers."""
