@@ -53,6 +53,21 @@ def decide(pool: Pool, command: Command, now_s: int) -> Verdict:
     return _cancel(pool, command)
 
 
+def due_booking(pool: Pool, key: str) -> Meeting | None:
+    """Return the booking of the key that may be adopted now, the earliest if there are several."""
+    bookings = pool.bookings_by_key.get(key)
+    if bookings is None:
+        return None
+    now_s = pool.now_s
+    due = [
+        (booking.window.start_s, booking.id)
+        for booking in map(pool.meetings.__getitem__, bookings)
+        if booking.window.end_s > now_s
+        and booking.window.start_s - now_s <= pool.rules.adopt_early_s
+    ]
+    return pool.meetings[min(due)[1]] if due else None
+
+
 def _create(pool: Pool, command: Create) -> Verdict:
     if command.meeting in pool.meetings:
         return Repeated(command.meeting)
@@ -72,22 +87,10 @@ def _create(pool: Pool, command: Create) -> Verdict:
     ask = Ask(command.subscription, command.seats, window)
     if subscription.meetings_max is not None and subscription.meetings >= subscription.meetings_max:
         return _refuse(pool, ask, Reason.MAX_MEETINGS)
-    booking = _due_booking(pool, command.key) if command.key in pool.bookings_by_key else None
+    booking = due_booking(pool, command.key)
     if booking is not None:
         return _adopt(pool, command, booking)
     return _start(pool, command, ask)
-
-
-def _due_booking(pool: Pool, key: str) -> Meeting | None:
-    """Return the booking of the key that may be adopted now, the earliest if there are several."""
-    now_s = pool.now_s
-    due = [
-        (booking.window.start_s, booking.id)
-        for booking in map(pool.meetings.__getitem__, pool.bookings_by_key[key])
-        if booking.window.end_s > now_s
-        and booking.window.start_s - now_s <= pool.rules.adopt_early_s
-    ]
-    return pool.meetings[min(due)[1]] if due else None
 
 
 def _adopt(pool: Pool, command: Create, booking: Meeting) -> Verdict:
@@ -162,8 +165,8 @@ def _place(pool: Pool, ask: Ask) -> tuple[Node, tuple[str, ...]] | Reason:
         freed: dict[int, int] = {}
         for victim in cover.ids:
             meeting = subscription.overdue[victim]
-            if meeting.node is not None:
-                freed[meeting.node] = freed.get(meeting.node, 0) + meeting.seats
+            node_id = pool.node_of(meeting).id
+            freed[node_id] = freed.get(node_id, 0) + meeting.seats
         node = placement.choose(pool, ask, freed)
         if node is not None:
             return node, cover.ids

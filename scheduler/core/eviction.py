@@ -137,8 +137,7 @@ def _search(
                 min(freed[0] + candidate.subscription_seats, need[0]),
                 min(freed[1] + candidate.node_seats, need[1]),
             )
-            if more[0] >= least[0] and more[1] >= least[1]:
-                _keep(grown, more, cover.with_one(candidate))
+            _keep(grown, more, cover.with_one(candidate))
         labels = grown if need[0] and need[1] else _front(grown)
         if budget < 0:
             return None

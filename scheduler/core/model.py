@@ -186,7 +186,7 @@ class Pool:
                 meeting.state = lifecycle.follow(meeting.state, Fact.WINDOW_END)
                 if meeting.state in RUNNING:
                     self.subscriptions[meeting.subscription].charge_overtime(meeting)
-                    self._node_of(meeting).charge_overtime(meeting)
+                    self.node_of(meeting).charge_overtime(meeting)
                 elif meeting.state is MeetingState.LOST:
                     self._release_key(meeting)
                 ended.append(meeting_id)
@@ -377,7 +377,8 @@ class Pool:
             heapq.heappush(self._end_heap, end_s)
         watched[meeting.id] = None
 
-    def _node_of(self, meeting: Meeting) -> Node:
+    def node_of(self, meeting: Meeting) -> Node:
+        """Return the node of a running meeting."""
         if meeting.node is None:
             raise AssertionError(f"meeting {meeting.id} runs on no node")
         return self.nodes[meeting.node]

@@ -63,7 +63,7 @@ def key_of(victims: Sequence[Meeting]) -> Key:
     )
 
 
-def holds(  # noqa: PLR0913
+def holds(
     pool: Pool, meetings: Sequence[Meeting], wish: Wish, node: int, victims: Sequence[Meeting]
 ) -> bool:
     """Whether the promise holds at every second if these victims go and the wish is granted."""

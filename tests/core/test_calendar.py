@@ -97,6 +97,20 @@ def test_a_year_of_maintenance_blocks_every_day_and_is_taken_back_exactly() -> N
     assert calendar.peak(start_s, start_s + 400 * DAY_S) == 0
 
 
+def test_the_search_for_a_minute_skips_days_that_are_full() -> None:
+    calendar = Calendar(10, NOW_S)
+    midnight_s = NOW_S // DAY_S * DAY_S + DAY_S
+    calendar.add(midnight_s, midnight_s + 9 * DAY_S, 10)
+    from_s, until_s = midnight_s + DAY_S, midnight_s + 20 * DAY_S
+    assert calendar.earliest(1, 600, from_s=from_s, until_s=until_s, probes_max=5) == (
+        midnight_s + 9 * DAY_S,
+        2,
+    )
+    assert calendar.earliest(
+        1, 600, from_s=from_s, until_s=midnight_s + 3 * DAY_S, probes_max=5
+    ) == (None, 1)
+
+
 def test_a_window_that_is_over_needs_nothing() -> None:
     calendar = Calendar(1, NOW_S)
     calendar.add(NOW_S - 60, NOW_S, 5)

@@ -14,9 +14,9 @@ from schemas.values import Mode
 from tests.core import worlds
 
 _NAMES = (
-    "create create create create create advance advance book book connected "
-    "cancel extend confirm confirm end doom lose replace"
-).split()
+    *(["create"] * 5 + ["advance"] * 2 + ["book"] * 2 + ["confirm"] * 2),
+    *("connected", "cancel", "extend", "end", "doom", "lose", "replace"),
+)
 
 
 def play(seed: int, length: int) -> str:

@@ -14,6 +14,7 @@ from scheduler.core.model import Meeting, Pool
 from schemas.values import MeetingState, Window
 from tests.core import worlds
 
+IMPOSSIBLE = "\N{EN DASH}"
 README = Path(lifecycle.__file__).with_name("README.md")
 PAIRS = list(itertools.product(MeetingState, Fact))
 
@@ -30,7 +31,7 @@ def test_the_drawn_table_is_the_table() -> None:
     ]
     head = next(row for row in rows if row[0] == "state \\ fact")
     drawn = {
-        (MeetingState(row[0]), Fact(fact)): None if cell == "–" else MeetingState(cell)
+        (MeetingState(row[0]), Fact(fact)): None if cell == IMPOSSIBLE else MeetingState(cell)
         for row in rows[rows.index(head) + 2 :][: len(MeetingState)]
         for fact, cell in zip(head[1:], row[1:], strict=True)
     }

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scheduler.core.commands import Admitted, Book, Create, Refused, Replace
-from scheduler.core.model import Pool, Rules
+from scheduler.core.model import Meeting, Pool, Rules
 from schemas.values import MeetingState, Mode, Reason
 from tests.core import oracle, worlds
 from tests.core.worlds import Op, Step
@@ -71,6 +71,10 @@ def _horizon(pool: Pool) -> range:
     return range(pool.now_s, last_s, 7)
 
 
+def _has_room(meetings: list[Meeting], seats: int, seconds: range) -> bool:
+    return all(oracle.reserved_at(meetings, second) <= seats for second in seconds)
+
+
 @_stories
 @given(_pools, worlds.ops)
 def test_R1_no_instant_oversells_a_subscription(pool: Pool, story: list[Op]) -> None:
@@ -114,13 +118,6 @@ def test_R3_a_booking_is_admitted_exactly_when_both_calendars_have_room(
             continue
         start_s = command.window.start_s // 60 * 60
         end_s = -(-command.window.end_s // 60) * 60
-        seconds = range(max(start_s, pool.now_s), end_s)
-
-        def room(group: list, seats: int) -> bool:  # noqa: B023
-            return all(
-                oracle.reserved_at(group, second) + command.seats <= seats for second in seconds
-            )
-
         subscription = pool.subscriptions[command.subscription]
         clash = any(
             one.key == command.key
@@ -131,9 +128,17 @@ def test_R3_a_booking_is_admitted_exactly_when_both_calendars_have_room(
         )
         possible = (
             not clash
-            and room(oracle.of_subscription(step.before, subscription.id), subscription.seats)
+            and _has_room(
+                oracle.of_subscription(step.before, subscription.id),
+                subscription.seats - command.seats,
+                range(max(start_s, pool.now_s), end_s),
+            )
             and any(
-                room(oracle.on_node(step.before, node.id), node.seats)
+                _has_room(
+                    oracle.on_node(step.before, node.id),
+                    node.seats - command.seats,
+                    range(max(start_s, pool.now_s), end_s),
+                )
                 for node in pool.nodes.values()
             )
         )

@@ -101,17 +101,13 @@ class Step:
 
 Op = tuple[str, int, int, int]
 
+_NAMES = (
+    *(["create"] * 8 + ["advance"] * 4 + ["connected"] * 3 + ["book"] * 2 + ["end"] * 2),
+    *("cancel", "extend", "confirm", "doom", "lose", "replace"),
+)
 #: Long enough to fill a pool, to let windows end and to need seats again.
 ops = st.lists(
-    st.tuples(
-        st.sampled_from(
-            (*["create"] * 8, *["advance"] * 4, *["connected"] * 3, "book", "book", "cancel")
-            + ("extend", "confirm", "end", "end", "doom", "lose", "replace")
-        ),
-        st.integers(0, 7),
-        st.integers(1, 9),
-        st.integers(1, 200),
-    ),
+    st.tuples(st.sampled_from(_NAMES), st.integers(0, 7), st.integers(1, 9), st.integers(1, 200)),
     min_size=25,
     max_size=40,
 )
