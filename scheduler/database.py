@@ -13,14 +13,15 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg
 import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from scheduler.settings import Settings
@@ -139,8 +140,9 @@ class Database:
 
 def _postgresql_engine(database: Database) -> AsyncEngine:
     statement_ms = str(int(STATEMENT_TIMEOUT_S * 1_000))
-    return create_async_engine(
+    engine = create_async_engine(
         database.url,
+        hide_parameters=True,  # errors are logged, and parameters hold passwords
         pool_size=POOL_CONNECTIONS_MAX,
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_S,
@@ -158,12 +160,27 @@ def _postgresql_engine(database: Database) -> AsyncEngine:
         },
     )
 
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def _name_disconnect(context: ExceptionContext) -> Exception | None:
+        """Show a connection that was cut a moment ago as what it is, not as asyncpg's own fault."""
+        error = context.original_exception
+        if not isinstance(error, asyncpg.InternalClientError):
+            return None
+        context.is_disconnect = True
+        return OperationalError(context.statement, None, error, connection_invalidated=True)
+
+    return engine
+
 
 def _sqlite_engine(database: Database) -> AsyncEngine:
     path = database.sqlite_path
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_async_engine(
-        database.url, pool_size=POOL_CONNECTIONS_MAX, max_overflow=0, pool_timeout=CONNECT_TIMEOUT_S
+        database.url,
+        hide_parameters=True,
+        pool_size=POOL_CONNECTIONS_MAX,
+        max_overflow=0,
+        pool_timeout=CONNECT_TIMEOUT_S,
     )
 
     @event.listens_for(engine.sync_engine, "connect")

@@ -36,6 +36,14 @@ _SERVER_SETTINGS: Final = {
     "jit": "off",
 }
 
+#: asyncpg calls a connection that was cut a moment ago an internal error of its own.
+_DOWN: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
+
 log = structlog.get_logger(__name__)
 
 
@@ -100,7 +108,7 @@ class PostgresqlLedger:
                 return await work(self._connection)
             except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError) as error:
                 raise BatchRefused(f"the tables refuse the batch: {error}") from error
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except _DOWN as error:
                 # A TimeoutError is an OSError. Whatever the connection's state, a new one is clean.
                 self._drop()
                 raise StoreDown(f"the database does not answer: {error!r}") from error

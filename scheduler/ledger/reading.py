@@ -109,6 +109,22 @@ class Reader:
         answer, meeting = rows[0][0], rows[0][1:]
         return (None if meeting[0] is None else MeetingRecord(*meeting)), answer
 
+    async def outcomes(
+        self, command_ids: Collection[str]
+    ) -> dict[str, tuple[MeetingRecord | None, bytes | None]]:
+        """Return what became of commands, by command id; unknown ones are not in it."""
+        ids = sorted(command_ids)
+        meetings = await self._many(_meetings().where(_MEETING.c.id.in_(ids)))
+        answers = await self._rows(
+            select(_COMMAND.c.id, _COMMAND.c.answer).where(_COMMAND.c.id.in_(ids))
+        )
+        found: dict[str, tuple[MeetingRecord | None, bytes | None]] = {
+            record.id: (record, None) for record in meetings
+        }
+        for command_id, answer in answers:
+            found[command_id] = (found.get(command_id, (None, None))[0], answer)
+        return found
+
     async def answer_of(self, command_id: str) -> bytes | None:
         """Return the stored answer of a command."""
         rows = await self._rows(select(_COMMAND.c.answer).where(_COMMAND.c.id == command_id))

@@ -1,0 +1,1 @@
+"""The ledger, its database and its vault, on SQLite and on PostgreSQL alike."""
