@@ -44,4 +44,13 @@ def xml(document: str | bytes, *, status: int = 200) -> web.Response:
 
 def redirect(location: str) -> web.Response:
     """Return a 302 to an absolute URL that is encoded already."""
-    return web.Response(status=302, headers={"Location": location, "Cache-Control": "no-cache"})
+    # With a body, because aiohttp writes head and body of such an answer at once.
+    return web.Response(
+        status=302,
+        body=b"see Location\n",
+        headers={
+            "Location": location,
+            "Cache-Control": "no-cache",
+            "Content-Type": "text/plain; charset=utf-8",
+        },
+    )

@@ -6,6 +6,7 @@ number of participants. Called by the dispatch.
 
 import asyncio
 from typing import Final
+from urllib.parse import quote_plus
 
 from aiohttp import web
 
@@ -18,7 +19,7 @@ from gateway.meetings import PLACING, Entry
 from gateway.parts import Parts
 from scheduler.directory import Node
 from scheduler.nodes import NodeError
-from schemas import answers, params
+from schemas import answers, checksum, params
 from schemas.params import Params
 from schemas.values import Reason
 
@@ -78,7 +79,8 @@ class Join:
             self._parts.bus.broadcast_soon({**told})
         if values.get("redirect", "").lower() == "false":
             return await self._fetched(entry, node, pairs)
-        return failures.redirect(self._parts.nodes.signed_url(node, "join", pairs))
+        query = checksum.signed_query("join", _encoded(pairs), node.secret)
+        return failures.redirect(f"{node.base_url}api/join?{query}")
 
     async def _arriving(self, caller: Caller, given: Params) -> Entry | None:
         """Return the meeting from the ledger; waits for one that is being placed."""
@@ -110,6 +112,17 @@ class Join:
         fields = {name: reply.text(name) for name in _ANSWERED}
         fields["message"] = _foreign(entry, fields["message"])
         return xml(answers.joined(entry.view, fields))
+
+
+def _encoded(pairs: list[tuple[str, str]]) -> str:
+    """Return the pairs as a query; plain words, which most are, are not looked at twice."""
+    return "&".join(
+        [
+            f"{name if name.isalpha() and name.isascii() else quote_plus(name)}="
+            f"{value if value.isalnum() and value.isascii() else quote_plus(value)}"
+            for name, value in pairs
+        ]
+    )
 
 
 def _foreign(entry: Entry, text: str) -> str:

@@ -30,6 +30,7 @@ from schemas.messages import MeetingDoc, NodeAnswer
 _SECRET: Final = "bench-secret"  # noqa: S105  # of a benchmark
 _MEETINGS: Final = 120
 _CONNECTIONS: Final = 32
+_ROUNDS: Final = 4
 
 
 class _Watch:
@@ -189,9 +190,16 @@ async def run(*, seconds: float) -> dict[str, Any]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     figures: dict[str, Any] = {}
     try:
-        for name in _cases():
-            figures[name] = await _child(runner.addresses[0][1], name, seconds)
-            figures[name]["of_bare"] = round(figures[name]["rate"] / figures["bare"]["rate"], 2)
+        # In turns, and the best of each: whatever else the machine does hits all cases alike.
+        for _ in range(_ROUNDS):
+            for name in _cases():
+                found = await _child(runner.addresses[0][1], name, seconds / _ROUNDS)
+                best = figures.setdefault(name, found)
+                if found["rate_per_core"] > best["rate_per_core"]:
+                    figures[name] = found
+        for found in figures.values():
+            of_bare = found["rate_per_core"] / figures["bare"]["rate_per_core"]
+            found["of_bare"] = round(of_bare, 2)
     finally:
         await runner.cleanup()
         await bus.close()
