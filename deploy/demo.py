@@ -58,9 +58,7 @@ class Demo:
 @contextlib.asynccontextmanager
 async def simulated_nodes(data_dir: Path) -> AsyncIterator[tuple[DemoNode, ...]]:
     """Run the simulated nodes in a child process; same ports and secret as the last time."""
-    known = _read(data_dir)
-    secret = known["nodes"][0]["secret"] if known else secrets.token_urlsafe(24)
-    port = int(known["nodes"][0]["port"]) if known else _free_ports(NODES)
+    secret, port = _chosen(data_dir)
     for remaining in range(_START_TRIES - 1, -1, -1):
         child = await _start(data_dir, port, secret)
         names = await _await_ready(child)
@@ -132,21 +130,27 @@ def _free_ports(count: int) -> int:
     raise OSError("no neighbouring free ports were found")
 
 
-def _path(data_dir: Path) -> Path:
-    return data_dir / "demo.json"
+def _chosen(data_dir: Path) -> tuple[str, int]:
+    """Return secret and first port of the nodes: those of the first start, for ever."""
+    path = data_dir / "nodes.json"
+    if path.exists():
+        known = orjson.loads(path.read_bytes())
+    else:
+        known = {"secret": secrets.token_urlsafe(24), "port": _free_ports(NODES)}
+        _write(path, known)
+    return str(known["secret"]), int(known["port"])
 
 
-def _read(data_dir: Path) -> dict[str, Any] | None:
-    path = _path(data_dir)
-    if not path.exists():
-        return None
-    known: dict[str, Any] = orjson.loads(path.read_bytes())
-    return known
+def _write(path: Path, document: dict[str, Any]) -> None:
+    """Write a file that holds secrets: whole or not at all, and for its owner only."""
+    partial = path.with_suffix(".partial")
+    partial.touch(mode=0o600)
+    partial.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    partial.replace(path)
 
 
 async def prepare(assembly: Assembly, nodes: Sequence[DemoNode]) -> Demo:
     """Put nodes, subscription and credential into the directory, once."""
-    known = _read(assembly.settings.data_dir)
     database, vault = assembly.database, assembly.vault
     await operations.ensure_pool(database, POOL)
     present = {row.name for row in await operations.list_nodes(database)}
@@ -180,7 +184,6 @@ async def prepare(assembly: Assembly, nodes: Sequence[DemoNode]) -> Demo:
             database,
             vault,
             subscription=SUBSCRIPTION,
-            secret=known["secret"] if known else None,
             label="demo",
             is_default=True,
         )
@@ -205,14 +208,11 @@ def write(data_dir: Path, demo: Demo, address: str) -> None:
                 "base_url": node.base_url,
                 "secret": node.secret,
                 "seats": node.seats,
-                "port": int(node.base_url.split(":")[2].split("/")[0]),
             }
             for node in demo.nodes
         ],
     }
-    path = _path(data_dir)
-    path.touch(mode=0o600)
-    path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    _write(data_dir / "demo.json", document)
 
 
 async def run_simulators(nodes: Sequence[SimulatorSettings], *, with_parent: bool) -> None:

@@ -19,6 +19,11 @@ def new_id() -> str:
     return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
 
 
+def made_ms(identifier: str) -> int:
+    """Return when an id was made, in Unix milliseconds; 0 for a text that is no id of ours."""
+    return int(identifier[:12], 16) if _ID.match(identifier) else 0
+
+
 def node_meeting_id(meeting_id: str) -> str:
     """Return the `meetingID` under which a node knows the meeting."""
     return _NODE_PREFIX + meeting_id

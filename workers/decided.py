@@ -17,8 +17,7 @@ async def answers(reader: Reader, command_ids: list[str]) -> dict[str, Answer]:
     The id of a create that was admitted is the id of its meeting, so its answer is the meeting.
     """
     known: dict[str, Answer] = {}
-    for command_id in command_ids:
-        record, stored = await reader.outcome(command_id)
+    for command_id, (record, stored) in (await reader.outcomes(command_ids)).items():
         if stored is not None:
             known[command_id] = orjson.loads(stored)
         elif record is not None:

@@ -17,17 +17,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from scheduler.directory import DirectoryWatch
 
 from scheduler import failpoints, nodes, operations
 from scheduler.bus.errors import BusError
 from scheduler.bus.interface import Bus, CommandConsumer, Envelope, Item
 from scheduler.core import model
 from scheduler.database import Database
+from scheduler.directory import DirectoryWatch
 from scheduler.ledger.errors import BatchRefused, Deposed, StoreDown
 from scheduler.ledger.interface import Ledger
 from scheduler.ledger.reading import Reader
 from scheduler.settings import Settings
+from schemas.identifiers import made_ms
 from schemas.messages import Answer, NodeHealth
 from schemas.values import MeetingState
 from workers import commands, decided, facts, outcomes
@@ -38,9 +39,9 @@ from workers.shard import Shard, Turn, make_rules
 log = structlog.get_logger()
 
 _COMMANDS: Final = frozenset({"create", "end"})
-#: For this long after a take-over a command may have been decided by the predecessor, whatever the
-#: difference of the clocks of its gateway and of this machine.
-_PREDECESSOR_MS: Final = 60_000
+#: A command made earlier than this before or after a take-over may have been decided by the
+#: predecessor; the margin covers the difference between the clocks of two machines.
+_CLOCKS_APART_MS: Final = 10_000
 #: Pause before the pool is taken up again after the store or the bus failed.
 _RETRY_PAUSE_S: Final = 0.5
 #: A worker that is asked to stop waits this long for node creates under way.
@@ -73,6 +74,7 @@ class Placement:
         *,
         parts: Parts,
         wake_relay: Callable[[], None] = lambda: None,
+        binding: Callable[..., Binding] = Binding,
         clock_ms: Callable[[], int] = unix_ms,
     ) -> None:
         self._settings = settings
@@ -84,6 +86,7 @@ class Placement:
         self._directory = parts.directory
         self._client = parts.client
         self._wake_relay = wake_relay
+        self._bind = binding
         self._clock_ms = clock_ms
         self._outcomes: deque[Outcome] = deque()
         self._inbox: deque[Envelope] = deque()
@@ -243,7 +246,7 @@ class Placement:
         self._shard = shard
         self._taken_over_ms = now_ms
         self._directory_changed = False
-        self._binding = Binding(
+        self._binding = self._bind(
             self._settings,
             self._client,
             directory=lambda: self._directory.current,
@@ -306,14 +309,16 @@ class Placement:
 
     async def _known_answers(self, envelopes: list[Envelope]) -> dict[str, Answer]:
         """Look up the commands that may have been decided before, by this worker or another."""
-        fresh = self._clock_ms() - self._taken_over_ms > _PREDECESSOR_MS
-        known: dict[str, Answer] = {}
-        for envelope in envelopes:
-            if fresh and envelope.deliveries == 1:
-                continue  # what this worker decided is in its memory
-            wanted = [item["id"] for item in envelope.items if item["kind"] in _COMMANDS]
-            known |= await decided.answers(self._reader, wanted)
-        return known
+        predecessors_ms = self._taken_over_ms + _CLOCKS_APART_MS
+        # What this worker decided is in its memory; an id tells when its command was made.
+        wanted = [
+            item["id"]
+            for envelope in envelopes
+            for item in envelope.items
+            if item["kind"] in _COMMANDS
+            and (envelope.deliveries > 1 or made_ms(item["id"]) < predecessors_ms)
+        ]
+        return await decided.answers(self._reader, wanted) if wanted else {}
 
     def _handle(
         self,

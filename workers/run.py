@@ -14,7 +14,6 @@ from typing import Final, NoReturn
 import structlog
 
 from scheduler.assembly import Assembly
-from scheduler.ledger import cleaner
 from scheduler.ledger.opening import open_ledger
 from workers.deliveries import Deliveries
 from workers.observer import Observer
@@ -70,12 +69,7 @@ async def running(assembly: Assembly, roles: Sequence[str]) -> AsyncIterator[Pla
             await observer.start()
             stack.push_async_callback(observer.close)
         if "timers" in roles:
-            timers = Timers(
-                assembly.database,
-                assembly.directory,
-                assembly.bus,
-                clean=lambda: cleaner.remove_old(assembly.database, settings.keep_days),
-            )
+            timers = Timers(settings, assembly.database, assembly.directory, assembly.bus)
             await timers.start()
             stack.push_async_callback(timers.close)
         log.info("roles run", roles=list(roles), pool=settings.pool)

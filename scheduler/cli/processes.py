@@ -6,7 +6,8 @@ Owns signals, the `ready` line and exit codes of long-running processes. What th
 
 import asyncio
 import signal
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -86,10 +87,31 @@ async def _up(loaded: Settings, *, demo: bool) -> None:
     log.info("stopped")
 
 
-def _gateway(assembly: Assembly) -> AbstractAsyncContextManager[str]:
-    from gateway import app as gateway
+@asynccontextmanager
+async def _gateway(assembly: Assembly) -> AsyncIterator[str]:
+    """Serve the API within the block; yields `http://host:port`."""
+    from gateway import app as gateways
+    from gateway.meetings import Meetings
+    from gateway.parts import Parts as GatewayParts
+    from gateway.parts import unix_ms
+    from scheduler.ledger.reading import Reader
 
-    return gateway.running(assembly)
+    reader = Reader(assembly.database)
+    runner = await gateways.serve(
+        GatewayParts(
+            settings=assembly.settings,
+            directory=assembly.directory,
+            bus=assembly.bus,
+            reader=reader,
+            nodes=assembly.client,
+            meetings=Meetings(reader, now_ms=unix_ms),
+        )
+    )
+    try:
+        host, port = runner.addresses[0][:2]
+        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
 
 
 @app.command()

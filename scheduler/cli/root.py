@@ -4,7 +4,6 @@ Owns the entry point, the reading of settings, and the translation of operating 
 sentence and an exit code (0 done, 1 it did not work, 2 it was asked wrongly).
 """
 
-import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -21,6 +20,9 @@ from scheduler.settings import Settings
 from scheduler.vault import VaultError
 
 Result = TypeVar("Result")
+
+#: Commands that end by themselves print their result; their log would only be in the way.
+_QUIET = frozenset({"manage", "migrate"})
 
 app = typer.Typer(
     help="Guaranteed seats in front of many BigBlueButton servers.",
@@ -49,9 +51,11 @@ def run(work: Coroutine[Any, Any, Result], loaded: Settings, role: str) -> Resul
     """Run a command to its end; what goes wrong in operation is a sentence, not a traceback."""
     import uvloop
 
+    if role in _QUIET:
+        loaded = loaded.model_copy(update={"log_level": "warning"})
     logs.configure(loaded, role)
     try:
-        return asyncio.run(work, loop_factory=uvloop.new_event_loop)
+        return uvloop.run(work)
     except (OperationError, VaultError, UnfitDatabaseError, AlreadyRunningError) as error:
         printing.fail(str(error))
     except BusError as error:
