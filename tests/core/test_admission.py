@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -140,6 +141,16 @@ class TestEviction:
         worlds.put(pool, "c", 20, node=2, subscription=1, connected=9)
         verdict = admitted(worlds.create(pool, "m", 20))
         assert (verdict.evicted, verdict.node) == (("a", "b"), 1)
+
+    def test_seats_of_the_subscription_and_of_the_node_may_come_from_different_meetings(
+        self,
+    ) -> None:
+        pool = worlds.make_pool(nodes=(20, 20), subscriptions=(20, 20))
+        worlds.put(pool, "own", 20, node=1)
+        worlds.put(pool, "foreign", 20, node=2, subscription=2)
+        pool.put_node(1, name="node-1", seats=20, accepting=False)
+        verdict = admitted(worlds.create(pool, "m", 20))
+        assert (verdict.evicted, verdict.node) == (("foreign", "own"), 2)
 
     def test_a_meeting_that_is_placing_is_no_victim_even_after_its_window(self) -> None:
         pool = worlds.make_pool()
@@ -400,6 +411,6 @@ class TestForecast:
         lambda: Window(60, 60),
     ],
 )
-def test_nonsense_is_turned_away_before_it_is_decided(make: object) -> None:
+def test_nonsense_is_turned_away_before_it_is_decided(make: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match="must"):
         make()

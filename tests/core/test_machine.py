@@ -15,8 +15,6 @@ from scheduler.core.model import Meeting, Pool, Rules
 from schemas.values import MeetingState, Mode
 from tests.core import oracle, worlds
 
-_accounts = ("subscription", "node")
-
 
 def meetings_of(pool: Pool, account: Account) -> list[Meeting]:
     if account in pool.subscriptions.values():
@@ -30,10 +28,10 @@ def usage(pool: Pool) -> dict[tuple[str, int], dict[int, int]]:
     for one in pool.meetings.values():
         seconds |= {max(one.window.start_s, pool.now_s), max(one.window.end_s, pool.now_s)}
     levels: dict[tuple[str, int], dict[int, int]] = {}
-    for kind, accounts in zip(_accounts, (pool.subscriptions, pool.nodes), strict=True):
-        for account in accounts.values():
-            mine = meetings_of(pool, account)
-            levels[kind, account.id] = {at: oracle.reserved_at(mine, at) for at in seconds}
+    for account in (*pool.subscriptions.values(), *pool.nodes.values()):
+        mine = meetings_of(pool, account)
+        kind = type(account).__name__
+        levels[kind, account.id] = {at: oracle.reserved_at(mine, at) for at in seconds}
     return levels
 
 
@@ -62,11 +60,12 @@ class PoolMachine(RuleBasedStateMachine):
         # R1 and R2, on accounts that became too small as well: nothing is added there.
         after = usage(pool)
         for (kind, number), levels in after.items():
-            accounts = pool.subscriptions if kind == "subscription" else pool.nodes
+            here = pool.nodes if kind == "Node" else pool.subscriptions
+            seats = here[number].seats
             known = before[kind, number]
             for second, level in levels.items():
                 earlier = max(at for at in known if at <= second)
-                assert level <= max(accounts[number].seats, known[earlier])
+                assert level <= max(seats, known[earlier])
 
     @rule(which=st.integers(0, 7), seats=st.integers(1, 9), seconds=st.integers(1, 300))
     def create(self, which: int, seats: int, seconds: int) -> None:

@@ -102,7 +102,7 @@ def test_museum_07_the_room_of_a_victim_belongs_to_the_admission() -> None:
     worlds.put(pool, "old", 15)
     verdict = admission.decide(pool, Create("new", 1, "new", 10, 600), NOW_S)
     assert isinstance(verdict, Admitted)
-    assert pool.meetings["old"].state is MeetingState.OVERTIME
+    assert set(pool.subscriptions[1].overdue) == {"old"}
     pool.apply(verdict)
     assert pool.meetings["old"].state is MeetingState.ENDING
     assert isinstance(worlds.create(pool, "thief", 11, 600), Refused)
