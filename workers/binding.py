@@ -11,9 +11,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import structlog
-from scheduler.directory import Directory, Node
 
 from scheduler import failpoints, nodes
+from scheduler.directory import Directory, Node
 from scheduler.settings import Settings
 from schemas.identifiers import node_meeting_id
 from schemas.messages import MeetingDoc, NodeAnswer

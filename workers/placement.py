@@ -7,9 +7,6 @@ for its turn at the queue.
 """
 
 import asyncio
-import gc
-import os
-import socket
 import time
 from collections import deque
 from collections.abc import Callable
@@ -21,7 +18,6 @@ import structlog
 from scheduler import failpoints, nodes, operations
 from scheduler.bus.errors import BusError
 from scheduler.bus.interface import Bus, CommandConsumer, Envelope, Item
-from scheduler.core import model
 from scheduler.database import Database
 from scheduler.directory import DirectoryWatch
 from scheduler.ledger.errors import BatchRefused, Deposed, StoreDown
@@ -31,10 +27,10 @@ from scheduler.settings import Settings
 from schemas.identifiers import made_ms
 from schemas.messages import Answer, NodeHealth
 from schemas.values import MeetingState
-from workers import commands, decided, facts, outcomes
+from workers import commands, decided, facts, outcomes, takeover
 from workers.binding import Binding
 from workers.outcomes import Outcome
-from workers.shard import Shard, Turn, make_rules
+from workers.shard import Shard, Turn
 
 log = structlog.get_logger()
 
@@ -91,6 +87,7 @@ class Placement:
         self._outcomes: deque[Outcome] = deque()
         self._inbox: deque[Envelope] = deque()
         self._work = asyncio.Event()
+        self._taken = asyncio.Event()
         self._directory_changed = False
         self._task: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
@@ -214,38 +211,19 @@ class Placement:
             self._work.set()
 
     async def _take_over(self) -> None:
-        """Raise the epoch, load the pool, resume what the predecessor left unfinished."""
+        """Become the writer of the pool, and resume what the predecessor left unfinished."""
         started = time.monotonic()
-        self._taken = asyncio.Event()
-        directory = self._directory.current
-        pool = directory.pool_by_name.get(self._pool_name)
-        if pool is None:
-            raise OSError(f"pool {self._pool_name!r} is not in the directory")
-        holder = f"{socket.gethostname()}:{os.getpid()}"
-        self._epoch = await self._ledger.take_over(pool.id, holder)
-        loaded = await self._ledger.load(pool.id, self._epoch)
         now_ms = self._clock_ms()
-        rules = make_rules(
-            mode=pool.mode,
-            keep_free=pool.keep_free,
-            large_seats=pool.large_seats,
-            evict_across_subscriptions=pool.evict_across_subscriptions,
-        )
-        shard = Shard(
-            pool.id,
-            model.Pool(rules, now_ms // 1000),
-            create_deadline_ms=int(self._settings.create_deadline_s * 1000),
-        )
-        shard.down = {
-            node.id
-            for node in directory.nodes.values()
-            if node.pool_id == pool.id and node.health == "down"
-        }
-        shard.follow(directory)
-        shard.restore(loaded.meetings, loaded.attendees)
-        self._shard = shard
         self._taken_over_ms = now_ms
         self._directory_changed = False
+        shard, self._epoch = await takeover.take_over(
+            self._settings,
+            self._ledger,
+            self._directory.current,
+            self._pool_name,
+            now_ms=now_ms,
+        )
+        self._shard = shard
         self._binding = self._bind(
             self._settings,
             self._client,
@@ -254,9 +232,6 @@ class Placement:
             report=self._report,
             clock_ms=self._clock_ms,
         )
-        # What was loaded lives long: keep the collector from walking it again and again.
-        gc.collect()
-        gc.freeze()
         turn = shard.begin(now_ms)
         shard.resume(turn)
         await self._commit(turn)

@@ -9,7 +9,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import structlog
 
@@ -78,7 +78,7 @@ async def running(assembly: Assembly, roles: Sequence[str]) -> AsyncIterator[Pla
 
 async def until_stopped(placement: Placement | None, stop: asyncio.Event) -> None:
     """Wait for the signal to stop; raises `Deposed` when another worker took the pool over."""
-    waiting = [asyncio.ensure_future(stop.wait())]
+    waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(stop.wait())]
     if placement is not None:
         waiting.append(asyncio.ensure_future(placement.wait()))
     done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

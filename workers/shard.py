@@ -12,14 +12,14 @@ from typing import TypeAlias
 
 import orjson
 import structlog
-from scheduler.directory import Directory, Node
 
 from scheduler.bus.interface import Envelope
 from scheduler.core import model
+from scheduler.directory import Directory, Node
 from scheduler.ledger.records import Batch, MeetingRecord
 from schemas.events import EventKind
 from schemas.messages import Answer, NodeHealth
-from schemas.values import EndReason, MeetingState, Mode, Window
+from schemas.values import EndReason, MeetingState, Window
 from workers import live as lives
 from workers.live import Live, SeenUser
 
@@ -302,15 +302,3 @@ class Shard:
             answer = make(waiter.repeated)
             self.answer(turn, waiter.envelope, waiter.command_id, answer, store=store)
         item.waiters.clear()
-
-
-def make_rules(
-    *, mode: str, keep_free: int | None, large_seats: int, evict_across_subscriptions: bool
-) -> model.Rules:
-    """Return the core's rules of a pool as configured."""
-    return model.Rules(
-        mode=Mode(mode),
-        keep_free=keep_free,
-        large_seats=large_seats,
-        evict_across_subscriptions=evict_across_subscriptions,
-    )

@@ -15,8 +15,11 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
+
+from pydantic import SecretStr
 
 from scheduler import operations
 from scheduler.assembly import Assembly, assembled
@@ -107,7 +110,7 @@ async def open_loop(
     due = began
     sent = 0
 
-    def finished(future: asyncio.Future[None], intended: float) -> None:
+    def finished(intended: float, future: asyncio.Future[None]) -> None:
         nonlocal failures
         open_tickets.discard(future)
         if future.cancelled() or future.exception() is not None:
@@ -131,7 +134,7 @@ async def open_loop(
                 continue
             ticket.done.add_done_callback(_ignore)
             open_tickets.add(ticket.accepted)
-            ticket.accepted.add_done_callback(lambda f, intended=intended: finished(f, intended))
+            ticket.accepted.add_done_callback(partial(finished, intended))
     if open_tickets:
         await asyncio.wait(open_tickets, timeout=20)
     return {
@@ -216,7 +219,9 @@ async def served(
             "SEATKEEP_AMQP_URL": amqp_url,
             "SEATKEEP_LOG_LEVEL": "warning",
         }
-        loaded = Settings(data_dir=Path(name), database_url=database_url, amqp_url=amqp_url)
+        loaded = Settings(
+            data_dir=Path(name), database_url=database_url, amqp_url=SecretStr(amqp_url)
+        )
         await _migrated(loaded)
         async with assembled(loaded) as assembly:
             if not assembly.directory.current.nodes:
