@@ -43,6 +43,7 @@ async def _keeps_messages_across_a_crash(broker: RabbitMQ, url: str) -> None:
     queue = await channel.declare_queue("kept", durable=True)
     message = aio_pika.Message(b"seat", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
     await channel.default_exchange.publish(message, routing_key=queue.name)
+    await asyncio.to_thread(broker.settle)
     await asyncio.to_thread(broker.kill)
     await connection.close()
     await asyncio.to_thread(broker.start)
