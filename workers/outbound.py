@@ -48,7 +48,7 @@ class Outcome:
 def origin(url: str) -> str:
     """Return scheme, host and port: what attempts at the same time are counted by."""
     try:
-        return str(_parse(url).origin())
+        return str(_parse(url).origin()).lower()
     except ValueError:
         return "invalid"
 
