@@ -110,7 +110,7 @@ def _adopt(pool: Pool, command: Create, booking: Meeting) -> Verdict:
         reason = placed
     ask = Ask(booking.subscription, booking.seats, Window(now_s, booking.window.end_s), booking)
     refusal = _refuse(pool, ask, reason)
-    if booking.window.start_s <= now_s:
+    if booking.window.start_s <= now_s or booking.node is None or refusal.detail.permanent:
         return refusal
     # At its start at the latest the booking has its seats.
     detail = dataclasses.replace(refusal.detail, fits_at_s=booking.window.start_s)

@@ -152,6 +152,13 @@ class TestEviction:
         verdict = admitted(worlds.create(pool, "m", 20))
         assert (verdict.evicted, verdict.node) == (("foreign", "own"), 2)
 
+    def test_the_node_whose_victims_disturb_the_fewest_is_taken(self) -> None:
+        pool = worlds.make_pool(nodes=(20, 20, 20), subscriptions=(20, 60))
+        for node, connected in ((1, 5), (2, 1), (3, 3)):
+            worlds.put(pool, f"m{node}", 20, node=node, subscription=2, connected=connected)
+        verdict = admitted(worlds.create(pool, "m", 20))
+        assert (verdict.evicted, verdict.node) == (("m2",), 2)
+
     def test_a_meeting_that_is_placing_is_no_victim_even_after_its_window(self) -> None:
         pool = worlds.make_pool()
         worlds.do(pool, Create("m", 1, "m", 15, 60))
@@ -268,6 +275,17 @@ class TestAdoption:
         verdict = refused(worlds.create(pool, "m", 10, key="key"))
         assert (verdict.reason, verdict.detail.fits_at_s) == (Reason.NO_NODE, None)
 
+    def test_no_date_is_promised_for_a_booking_that_no_node_can_take(self) -> None:
+        pool = worlds.make_pool(nodes=(20, 5))
+        worlds.do(pool, Book("b", 1, "key", 10, self.window))
+        pool.put_node(1, name="node-1", seats=20, meeting_seats_max=5)
+        verdict = refused(worlds.create(pool, "m", 10, key="key"))
+        assert (verdict.detail.permanent, verdict.detail.fits_at_s) == (True, None)
+        pool.lose("b")
+        pool.put_node(1, name="node-1", seats=20, accepting=False)
+        verdict = refused(worlds.create(pool, "m", 10, key="key"))
+        assert (verdict.detail.permanent, verdict.detail.fits_at_s) == (False, None)
+
     def test_a_booking_far_away_leaves_its_key_to_a_meeting_of_today(self) -> None:
         pool = worlds.make_pool()
         far = Window(MINUTE_S + 7200, MINUTE_S + 9000)
@@ -303,6 +321,17 @@ class TestExtend:
         admitted(worlds.do(pool, Extend("m", 900)))
         assert pool.meetings["m"].state is MeetingState.HELD
         assert isinstance(worlds.create(pool, "n", 6), Refused)
+
+    def test_overtime_is_not_sold_again_while_all_of_it_is_too_much(self) -> None:
+        """A booking that started unclaimed and two meetings in overtime fill more than the plan."""
+        pool = worlds.make_pool(nodes=(40,))
+        worlds.do(pool, Book("b", 1, "b", 10, Window(MINUTE_S, MINUTE_S + 1800)))
+        worlds.put(pool, "m", 6)
+        worlds.put(pool, "n", 6)
+        verdict = refused(worlds.do(pool, Extend("m", 900)))
+        assert verdict.reason is Reason.MAX_PARTICIPANTS
+        pool.end("n")
+        admitted(worlds.do(pool, Extend("m", 900)))
 
     def test_a_node_that_is_booked_refuses(self) -> None:
         pool = worlds.make_pool(nodes=(20,), subscriptions=(40, 40))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scheduler.core.commands import Admitted, Book, Create, Refused, Replace
+from scheduler.core.commands import Admitted, Book, Create, Extend, Refused, Repeated, Replace
 from scheduler.core.model import Meeting, Pool, Rules
 from schemas.values import MeetingState, Mode, Reason
 from tests.core import oracle, worlds
@@ -182,6 +182,83 @@ def test_R5_the_victims_are_the_cheapest_set_there_is(pool: Pool, story: list[Op
             assert oracle.holds(pool, step.before, wish, step.verdict.node, victims)
             assert (step.verdict.seats, step.verdict.window.end_s) == (wish.seats, wish.end_s)
             break
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    _pools,
+    st.lists(
+        st.tuples(st.integers(0, 5), st.integers(1, 7), st.integers(0, 3), st.integers(0, 3)),
+        max_size=8,
+    ),
+    st.integers(1, 14),
+    st.integers(0, 7),
+)
+def test_R5_the_victims_are_the_cheapest_set_in_a_pool_full_of_overtime(
+    pool: Pool, crowd: list[tuple[int, int, int, int]], seats: int, closed: int
+) -> None:
+    for number, (where, size, users, age) in enumerate(crowd):
+        node = pool.nodes[1 + where % len(pool.nodes)]
+        subscription = pool.subscriptions[1 + where // 3 % len(pool.subscriptions)]
+        if max(node.shortage(size), subscription.shortage(size)) > 0:
+            continue
+        worlds.put(
+            pool,
+            f"m{number}",
+            size,
+            node=node.id,
+            subscription=subscription.id,
+            connected=min(users, size),
+            window=(pool.now_s - 1200, pool.now_s - 60 * age),
+        )
+    if closed in pool.nodes:
+        node = pool.nodes[closed]
+        pool.put_node(closed, name=node.name, seats=node.seats, accepting=False)
+    before = tuple(map(worlds.copy_of, pool.meetings.values()))
+    expected = oracle.expected(pool, before, oracle.Wish(1, seats, pool.now_s + 60))
+    verdict = worlds.do(pool, Create("new", 1, "new", seats, 60))
+    if expected is None:
+        assert isinstance(verdict, Refused)
+        return
+    assert isinstance(verdict, Admitted)
+    assert verdict.evicted == expected[3]
+    wish = oracle.Wish(1, seats, pool.now_s + 60)
+    victims = [one for one in before if one.id in verdict.evicted]
+    assert oracle.holds(pool, before, wish, verdict.node, victims)
+
+
+@_stories
+@given(_pools, worlds.ops)
+def test_R3_an_extension_is_admitted_exactly_when_it_fits_without_evictions(
+    pool: Pool, story: list[Op]
+) -> None:
+    for step in worlds.tell(pool, story):
+        command, now_s = step.command, pool.now_s
+        if not isinstance(command, Extend):
+            continue
+        meeting = next((one for one in step.before if one.id == command.meeting), None)
+        end_s = now_s + command.duration_s
+        if meeting is None or meeting.state not in oracle.RUNNING or meeting.node is None:
+            assert isinstance(step.verdict, Refused)
+            continue
+        if end_s <= meeting.window.end_s:
+            assert isinstance(step.verdict, Repeated)
+            continue
+        over = meeting.window.end_s <= now_s
+        possible = True
+        for group, seats in (
+            (
+                oracle.of_subscription(step.before, meeting.subscription),
+                pool.subscriptions[meeting.subscription].seats,
+            ),
+            (oracle.on_node(step.before, meeting.node), pool.nodes[meeting.node].seats),
+        ):
+            seconds = range(max(now_s, meeting.window.end_s), end_s)
+            possible &= _has_room(group, seats - meeting.seats, seconds)
+            if over:
+                taken = oracle.reserved_at(group, now_s) + oracle.overtime(group, now_s)
+                possible &= taken <= seats
+        assert isinstance(step.verdict, Admitted) is possible
 
 
 def test_R9_the_example_of_twenty_seats() -> None:
