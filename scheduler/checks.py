@@ -48,6 +48,7 @@ _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 _ENDS_LIKE_A_SUB: Final = re.compile(r"-[0-9]*\Z")
 _HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?\Z")
 _PRINTABLE: Final = re.compile(r"[!-~]+\Z")
+_BLANK: Final = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff]")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
@@ -154,12 +155,15 @@ def node_url(entered: str) -> str:
 
 
 def endpoint_url(entered: str) -> str:
-    """Return the URL of an endpoint."""
-    return str(_web_url(entered, ENDPOINT_URL_CHARACTERS_MAX))
+    """Return the URL of an endpoint as it was entered: its receiver may compare it by letters."""
+    _web_url(entered, ENDPOINT_URL_CHARACTERS_MAX)
+    return entered.strip()
 
 
 def _web_url(entered: str, characters_max: int) -> URL:
     trimmed = entered.strip()
+    if _BLANK.search(trimmed):
+        raise OperationError(f"a URL has no blanks in it; {entered!r} has")
     if len(trimmed) > characters_max:
         raise OperationError(f"a URL here may have {characters_max} characters")
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from scheduler.database import Database
 from scheduler.ledger.errors import CommitUnknown, StoreDown
@@ -97,6 +98,19 @@ async def test_a_reader_asks_again_when_its_connection_was_cut(database: Databas
             cut = await second.execute(text(f"SELECT pg_terminate_backend({pid})"))
             assert cut.scalar_one() is True
         assert await asyncio.gather(reader.epoch(pool_id), reader.epoch(pool_id)) == [0, 0]
+
+
+async def test_a_cut_connection_is_always_told_as_lost(database: Database) -> None:
+    """Whatever asyncpg makes of it, which depends on what it has read by then."""
+    for turn in range(40):
+        async with database.connect() as doomed, database.connect() as other:
+            pid = (await doomed.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+            await other.execute(text(f"SELECT pg_terminate_backend({pid})"))
+            for _ in range(turn % 4):
+                await asyncio.sleep(0)
+            with pytest.raises(DBAPIError) as caught:
+                await doomed.execute(text("SELECT 1"))
+            assert caught.value.connection_invalidated
 
 
 async def test_a_connection_cut_during_a_commit_makes_it_unknown(

@@ -1,0 +1,1 @@
+"""The directory and the management operations, on SQLite and on PostgreSQL alike."""
