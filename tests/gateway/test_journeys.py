@@ -1,18 +1,6 @@
 """The journeys of a meeting through the gateway."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
-
-from tests.gateway import world
 from tests.gateway.world import World
-
-
-@pytest.fixture
-async def run(tmp_path: Path) -> AsyncIterator[World]:
-    async with world.running(tmp_path) as running:
-        yield running
 
 
 async def test_a_meeting_is_made_joined_listed_and_ended(run: World) -> None:
