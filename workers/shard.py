@@ -8,7 +8,7 @@ placement loop does that with the finished turn. A turn that could not be commit
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import orjson
 import structlog
@@ -24,6 +24,10 @@ from workers import live as lives
 from workers.live import Live, SeenUser
 
 log = structlog.get_logger()
+
+#: A node that failed a call gets no new meeting until a later poll finds it well, at most for this
+#: long: a fault of the network must not put every node aside.
+_SUSPECT_MS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +185,9 @@ class Shard:
         turn = Turn(now_s=now_ms // 1000, now_ms=now_ms)
         while self._recent_until and self._recent_until[0][0] < now_ms:
             self._recent.pop(self._recent_until.popleft()[1], None)
+        for node in [n for n, at in self.suspect_ms.items() if at + _SUSPECT_MS < now_ms]:
+            del self.suspect_ms[node]
+            self.mark_node(node)
         for meeting_id in self.pool.advance(turn.now_s):
             item = self.lives[meeting_id]
             if item.record.state in (MeetingState.LOST, MeetingState.BOOKED):
