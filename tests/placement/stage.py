@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import orjson
+from sqlalchemy import select
 
 from deploy.simulator import app as simulator
 from deploy.simulator.settings import SimulatorSettings
@@ -24,6 +26,7 @@ from scheduler.ledger.interface import Ledger
 from scheduler.ledger.opening import open_ledger
 from scheduler.settings import Settings
 from schemas.identifiers import new_id
+from schemas.tables import OutboxRow
 from workers.observer import Observer
 from workers.placement import Parts, Placement
 
@@ -122,15 +125,9 @@ class Stage:
 
     async def events(self) -> list[dict[str, Any]]:
         """Return the outbox, oldest first."""
-        import orjson
-        from sqlalchemy import select
-
-        from schemas.tables import OutboxRow
-
+        outbox = OutboxRow.metadata.tables["outbox"]
         async with self.assembly.database.connect() as connection:
-            rows = await connection.execute(
-                select(OutboxRow.body).order_by(OutboxRow.seq)  # type: ignore[arg-type]
-            )
+            rows = await connection.execute(select(outbox.c.body).order_by(outbox.c.seq))
             return [orjson.loads(row[0]) for row in rows]
 
     async def until(self, condition: Any, timeout_s: float = 10) -> None:
