@@ -31,6 +31,8 @@ class DispatchLimits:
     envelopes_max: int = 4
     #: Commands per envelope.
     commands_max: int = 200
+    #: Bytes per envelope, where the transport encodes; also the largest command it takes.
+    bytes_max: int = 4 * 1024 * 1024
     #: Commands per pool that wait for a free envelope.
     waiting_max: int = 10_000
     #: Commands without an answer, in all pools together.
@@ -42,7 +44,8 @@ class DispatchLimits:
 
     def __post_init__(self) -> None:
         """Refuse limits under which nothing would move."""
-        if min(self.envelopes_max, self.commands_max, self.waiting_max, self.open_max) < 1:
+        counts = (self.envelopes_max, self.commands_max, self.waiting_max, self.open_max)
+        if min(*counts, self.bytes_max) < 1:
             raise ValueError("the limits of the command path must be 1 or more")
         if self.reask_s <= 0 or (self.resend_s is not None and self.resend_s <= 0):
             raise ValueError("resend_s and reask_s must be more than 0 seconds")
@@ -139,13 +142,7 @@ class Dispatch:
             if not known.ticket.done.done():
                 return known.ticket
             self._forget(command_id, known)  # its caller went away, this one takes its place
-        window = self._windows.get(pool)
-        if window is None:
-            window = self._windows[pool] = _Window(pool)
-        if len(window.waiting) >= self._limits.waiting_max:
-            raise BusOverloaded(f"{len(window.waiting)} commands wait for the pool {pool}")
-        if len(self._open) >= self._limits.open_max:
-            raise BusOverloaded(f"{len(self._open)} commands have no answer yet")
+        window = self._window_with_room(pool, len(encoded))
         loop = asyncio.get_running_loop()
         ticket = Ticket(loop.create_future(), loop.create_future())
         if deadline_ms <= self._now_ms():
@@ -160,6 +157,18 @@ class Dispatch:
         if self._timer is None:
             self._timer = loop.call_later(SWEEP_MS / 1000, self._on_timer)
         return ticket
+
+    def _window_with_room(self, pool: str, command_bytes: int) -> _Window:
+        if command_bytes > self._limits.bytes_max:
+            raise ValueError(f"a command of {command_bytes} bytes is too large for the bus")
+        window = self._windows.get(pool)
+        if window is None:
+            window = self._windows[pool] = _Window(pool)
+        if len(window.waiting) >= self._limits.waiting_max:
+            raise BusOverloaded(f"{len(window.waiting)} commands wait for the pool {pool}")
+        if len(self._open) >= self._limits.open_max:
+            raise BusOverloaded(f"{len(self._open)} commands have no answer yet")
+        return window
 
     def accepted(self, parcel_id: str) -> None:
         """Note that the worker made the decisions of an envelope durable; unknown ids are old."""
@@ -267,8 +276,14 @@ class Dispatch:
         window.flush_due = False
         while window.waiting and window.unanswered < self._limits.envelopes_max:
             pendings: dict[str, Pending] = {}
+            body_bytes = 0
             while window.waiting and len(pendings) < self._limits.commands_max:
                 command_id, pending = window.waiting.popitem(last=False)
+                body_bytes += len(pending.encoded)
+                if pendings and body_bytes > self._limits.bytes_max:
+                    window.waiting[command_id] = pending
+                    window.waiting.move_to_end(command_id, last=False)
+                    break
                 pendings[command_id] = pending
             self._sequence += 1
             parcel = Parcel(f"{self._name}{self._sequence}", window.pool, pendings, self._now_ms())

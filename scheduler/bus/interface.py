@@ -161,7 +161,8 @@ class Bus(Protocol):
         """Send one command on its way; never blocks.
 
         Raises BusOverloaded when too many commands wait for the pool, TypeError when "id" or
-        "deadline_ms" is missing. The same id submitted again while it is open shares its ticket.
+        "deadline_ms" is missing, ValueError when the command is too large. The same id submitted
+        again while it is open shares its ticket.
         """
 
     async def publish_facts(self, pool: str, facts: Sequence[Item]) -> None:

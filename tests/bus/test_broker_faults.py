@@ -21,6 +21,7 @@ from scheduler.bus.rabbit.tuning import RabbitTuning
 from tests.bus.proxy import Proxy
 from tests.bus.test_conformance import Subscriber
 from tests.bus.traffic import PATIENCE_S, collect, command, serving
+from tests.conftest import RABBITMQ4_ROOT
 from tests.services.rabbitmq import RabbitMQ
 
 POOL = "default"
@@ -74,10 +75,15 @@ async def answered(ticket: Ticket, *, within_s: float) -> Item:
     return await asyncio.wait_for(asyncio.shield(ticket.done), within_s)
 
 
-async def test_commands_survive_kills_of_the_broker(
-    rabbitmq: RabbitMQ, rabbitmq_url: str, make_bus: MakeBus
-) -> None:
-    gateway, back = make_bus(rabbitmq_url), make_bus(rabbitmq_url)
+@pytest.fixture(params=["rabbitmq", "rabbitmq4"])
+def broker(request: pytest.FixtureRequest) -> RabbitMQ:
+    """A broker of the oldest version we support, and a current one."""
+    broker: RabbitMQ = request.getfixturevalue(request.param)
+    return broker
+
+
+async def test_commands_survive_kills_of_the_broker(broker: RabbitMQ, make_bus: MakeBus) -> None:
+    gateway, back = make_bus(broker.url), make_bus(broker.url)
     await gateway.start()
     await back.start()
     worker = Idempotent(await back.consume_commands(POOL))
@@ -94,9 +100,9 @@ async def test_commands_survive_kills_of_the_broker(
     sender = asyncio.create_task(send())
     for _ in range(2):
         await asyncio.sleep(0.5)
-        await asyncio.to_thread(rabbitmq.kill)
+        await asyncio.to_thread(broker.kill)
         await asyncio.sleep(0.5)
-        await asyncio.to_thread(rabbitmq.start)
+        await asyncio.to_thread(broker.start)
         started = time.monotonic()
         await answered(gateway.submit(POOL, command(lives_s=60)), within_s=RESUME_S)
         assert time.monotonic() - started < RESUME_S
@@ -176,10 +182,11 @@ async def test_subscribers_load_again_after_a_kill_of_the_broker(
     assert subscriber.views[-1]["number"] in {1, 2}
 
 
+@pytest.mark.parametrize("root", [None, RABBITMQ4_ROOT], ids=["rabbitmq", "rabbitmq4"])
 async def test_a_young_queue_broken_by_a_kill_is_replaced(
-    tmp_path: Path, make_bus: MakeBus
+    root: Path | None, tmp_path: Path, make_bus: MakeBus
 ) -> None:
-    broker = RabbitMQ(tmp_path / "rabbitmq")
+    broker = RabbitMQ(tmp_path / "rabbitmq", root)
     await asyncio.to_thread(broker.start)
     try:
         bus = make_bus(broker.url, call_timeout_s=1.5)

@@ -471,6 +471,20 @@ async def test_facts_can_be_accepted_and_need_no_answer(buses: Buses) -> None:
     envelope.accepted()
 
 
+async def test_many_large_facts_arrive_in_order(buses: Buses) -> None:
+    consumer = await buses.worker.consume_commands(POOL)
+    facts = [{"number": number, "text": "x" * 1_000_000} for number in range(20)]
+    await buses.gateway.publish_facts(POOL, facts)
+    assert items_of(await collect(consumer, 20)) == facts
+
+
+async def test_many_large_commands_are_answered(buses: Buses) -> None:
+    consumer = await buses.worker.consume_commands(POOL)
+    async with serving(consumer):
+        tickets = [buses.gateway.submit(POOL, command(text="x" * 300_000)) for _ in range(60)]
+        await asyncio.wait_for(asyncio.gather(*(t.done for t in tickets)), PATIENCE_S)
+
+
 async def test_a_command_without_id_or_deadline_is_refused(buses: Buses) -> None:
     for wrong in ({}, {"id": "x"}, {"id": 1, "deadline_ms": 1}, {"id": "x", "deadline_ms": "1"}):
         with pytest.raises(TypeError):

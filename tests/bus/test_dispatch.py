@@ -143,6 +143,17 @@ async def test_the_number_of_open_commands_is_limited() -> None:
     bench.dispatch.close()
 
 
+async def test_the_bytes_of_an_envelope_are_limited() -> None:
+    bench = Bench(DispatchLimits(bytes_max=10))
+    for name in ("aaaa", "bbbb", "cccc", "dddddddddd"):
+        bench.submit(name)
+    with pytest.raises(ValueError, match="too large"):
+        bench.submit("e" * 11)
+    await turn()
+    assert [ids for _, ids in bench.sent] == [["aaaa", "bbbb"], ["cccc"], ["dddddddddd"]]
+    bench.dispatch.close()
+
+
 async def test_a_closed_dispatch_takes_nothing() -> None:
     bench = Bench()
     bench.dispatch.close()

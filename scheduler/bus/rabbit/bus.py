@@ -6,7 +6,7 @@ in its own file. `opening.open_bus` makes it.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import orjson
 
@@ -112,11 +112,10 @@ class RabbitBus:
     async def publish_facts(self, pool: str, facts: Sequence[Item]) -> None:
         """See `Bus.publish_facts`."""
         self._check_open()
-        if facts:
+        spec = self._topology.commands(pool)
+        for body in _packs(facts, bytes_max=self._tuning.message_bytes_max):
             await self._publisher.publish_durably(
-                self._topology.commands(pool),
-                Post("facts", orjson.dumps(list(facts))),
-                timeout_s=self._tuning.publish_timeout_s,
+                spec, Post("facts", body), timeout_s=self._tuning.publish_timeout_s
             )
 
     async def consume_commands(self, pool: str) -> CommandConsumer:
@@ -209,3 +208,18 @@ class RabbitBus:
     def _check_open(self) -> None:
         if self._closed:
             raise BusLost("the bus is closed")
+
+
+def _packs(facts: Sequence[Item], *, bytes_max: int) -> Iterator[bytes]:
+    """Encode facts as JSON arrays, in order: one array, unless it would get too large."""
+    pack: list[bytes] = []
+    pack_bytes = 0
+    for fact in facts:
+        encoded = orjson.dumps(fact)
+        if pack and pack_bytes + len(encoded) > bytes_max:
+            yield b"[" + b",".join(pack) + b"]"
+            pack, pack_bytes = [], 0
+        pack.append(encoded)
+        pack_bytes += len(encoded) + 1
+    if pack:
+        yield b"[" + b",".join(pack) + b"]"

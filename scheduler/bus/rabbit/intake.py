@@ -69,6 +69,7 @@ class Intake(Lane):
         self.seen = False
         self.wakeup = Wakeup()
         self._repair = repair
+        self._subscribed: AbstractChannel | None = None
         self._buffer: deque[Delivery] = deque()
         self._outstanding: dict[int, Delivery] = {}
         self._rejects: deque[tuple[Delivery, bool]] = deque()
@@ -114,11 +115,14 @@ class Intake(Lane):
         await guard.call(
             channel.basic_qos(prefetch_count=self.tuning.prefetch), timeout_s=timeout_s
         )
+        # The first deliveries come before this method has returned.
+        self._subscribed = channel
         try:
             await guard.call(
                 channel.basic_consume(self.spec.name, self._on_message), timeout_s=timeout_s
             )
         except BusError:
+            self._forget()
             self._repair.suspect(self.spec)
             raise
 
@@ -131,11 +135,7 @@ class Intake(Lane):
     def detached(self) -> None:
         """Forget everything that will come again."""
         self.lost.set()
-        self.generation += 1
-        self.seen = False
-        self._buffer.clear()
-        self._outstanding.clear()
-        self._rejects.clear()
+        self._forget()
         self.wakeup.notify()
 
     async def check(self, channel: AbstractChannel) -> None:
@@ -160,13 +160,21 @@ class Intake(Lane):
         await super().close()
         self.detached()
 
+    def _forget(self) -> None:
+        self.generation += 1
+        self.seen = False
+        self._subscribed = None
+        self._buffer.clear()
+        self._outstanding.clear()
+        self._rejects.clear()
+
     def _is_outstanding(self, delivery: Delivery) -> bool:
         current = delivery.generation == self.generation
         return current and self._outstanding.get(delivery.tag) is delivery
 
     async def _on_message(self, message: DeliveredMessage) -> None:
-        if message.channel is not self._attaching_or_current(message.channel):
-            return
+        if message.channel is not self._subscribed:
+            return  # of a channel that is given up: it comes again
         delivery = Delivery(self, message)
         self._outstanding[delivery.tag] = delivery
         self.seen = True
@@ -175,10 +183,6 @@ class Intake(Lane):
         else:
             self._buffer.append(delivery)
         self.wakeup.notify()
-
-    def _attaching_or_current(self, channel: AbstractChannel) -> AbstractChannel | None:
-        # The first deliveries come before `attach` has returned and `channel` is set.
-        return channel if self.channel is None and not self._gone.is_set() else self.channel
 
     async def _settle_loop(self) -> None:
         while True:

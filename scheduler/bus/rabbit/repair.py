@@ -3,7 +3,7 @@
 A quorum queue that was declared less than about a second before its broker was killed comes back
 without a member: nothing can be published to it or consumed from it, for ever, and what it held is
 lost. The cure is to delete and declare it. Nothing of value lives only in the broker, but a healthy
-queue must not be deleted: it has to look empty and leave two probes unconfirmed first.
+queue must not be deleted: it has to look empty and unused and leave two probes unconfirmed first.
 """
 
 import asyncio
@@ -71,7 +71,7 @@ class Repair:
             log.warning("queue could not be examined", queue=spec.name, reason=str(error))
 
     async def _probe(self, spec: QueueSpec) -> bool:
-        """Return whether the queue holds messages or takes one; the consumer ignores canaries."""
+        """Return whether the queue is in use, or takes a message; consumers ignore canaries."""
         if await topology.ensure(self._link, spec) > 0:
             return True
         timeout_s = self._link.tuning.call_timeout_s

@@ -88,7 +88,7 @@ class Topology:
 
 
 async def ensure(link: Link, spec: QueueSpec) -> int:
-    """Make sure that a durable queue exists and return the number of its messages.
+    """Make sure that a durable queue exists; return how many messages and consumers it has.
 
     Raises BusError. A queue with other arguments is used as it is, and complained about.
     """
@@ -110,7 +110,7 @@ async def _declare(link: Link, spec: QueueSpec, *, passive: bool) -> int:
             ),
             timeout_s=timeout_s,
         )
-        return declared.message_count or 0
+        return (declared.message_count or 0) + (declared.consumer_count or 0)
     finally:
         await link.close_channel(channel)
 

@@ -35,6 +35,8 @@ class RabbitTuning:
     answers_max: int = 50_000
     #: Views or answers in one message.
     pack_max: int = 500
+    #: Bytes of facts in one message; a current broker refuses messages of more than 16 MiB.
+    message_bytes_max: int = 4 * 1024 * 1024
 
     def __post_init__(self) -> None:
         """Refuse values under which nothing would work."""
