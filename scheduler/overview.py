@@ -88,7 +88,7 @@ async def _mappings(connection: AsyncConnection, statement: Select[Any]) -> list
 
 
 async def _events(connection: AsyncConnection) -> dict[str, int]:
-    waiting = _DELIVERY.c.state.in_(("queued", "sending"))
+    waiting = _DELIVERY.c.state.in_(("waiting", "queued", "sending"))
     [outbox] = await _mappings(
         connection,
         select(func.count().label("unpublished")).where(_OUTBOX.c.published_ms.is_(None)),

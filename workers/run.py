@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 
 import structlog
 
+from scheduler import operations
 from scheduler.assembly import Assembly
 from scheduler.ledger.opening import open_ledger
 from workers.deliveries import Deliveries
@@ -50,6 +51,7 @@ async def running(assembly: Assembly, roles: Sequence[str]) -> AsyncIterator[Pla
             stack.push_async_callback(relay.close)
             wake_relay = relay.wake
         if "placement" in roles:
+            await _ensure_pool(assembly)
             ledger = open_ledger(assembly.database, settings)
             stack.push_async_callback(ledger.close)
             parts = Parts(
@@ -74,6 +76,13 @@ async def running(assembly: Assembly, roles: Sequence[str]) -> AsyncIterator[Pla
             stack.push_async_callback(timers.close)
         log.info("roles run", roles=list(roles), pool=settings.pool)
         yield placement
+
+
+async def _ensure_pool(assembly: Assembly) -> None:
+    """A worker may be started before the first node is added: its pool is there from then on."""
+    if assembly.settings.pool not in assembly.directory.current.pool_by_name:
+        await operations.ensure_pool(assembly.database, assembly.settings.pool)
+        await assembly.directory.refresh()
 
 
 async def until_stopped(placement: Placement | None, stop: asyncio.Event) -> None:
