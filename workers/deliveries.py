@@ -289,6 +289,7 @@ class Deliveries:
         if self._closing:
             return choice
         self._window.begin_turn()
+        jitter = self._random.uniform(1 - _JITTER, 1 + _JITTER)
         for item in due:
             if self._window.free <= 0:
                 break
@@ -296,8 +297,7 @@ class Deliveries:
             if wait_s is None:
                 chosen.append(item)
             else:
-                wait_s *= self._random.uniform(1 - _JITTER, 1 + _JITTER)
-                choice.put_off.append((item.id, now_ms + round(wait_s * 1_000)))
+                choice.put_off.append((item.id, now_ms + round(wait_s * jitter * 1_000)))
         return choice
 
     async def _deliver(self, claim: Claim) -> None:

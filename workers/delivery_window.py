@@ -16,6 +16,8 @@ DEFER_MIN_S: Final = 0.02
 DEFER_MAX_S: Final = 300.0
 #: Hosts that are remembered; idle healthy ones are forgotten first.
 HOSTS_MAX: Final = 10_000
+#: An attempt holds its place for longer than the request itself takes.
+_OVERHEAD_FACTOR: Final = 2
 _SMOOTHING: Final = 0.2
 _FIRST_GUESS_S: Final = 0.05
 
@@ -79,7 +81,8 @@ class Window:
         host.put_off += 1
         running_max = min(claims_max, self._per_host_max)
         ahead = host.claimed + host.put_off
-        return min(DEFER_MAX_S, max(DEFER_MIN_S, ahead * host.attempt_s / running_max))
+        wait_s = _OVERHEAD_FACTOR * ahead * host.attempt_s / running_max
+        return min(DEFER_MAX_S, max(DEFER_MIN_S, wait_s))
 
     def release(self, name: str, *, ok: bool | None, took_s: float) -> bool:
         """Give a place back; `ok` is None when nothing was tried.
