@@ -68,7 +68,9 @@ async def assembled(settings: Settings, *, bus: bool = True) -> AsyncIterator[As
     async with contextlib.AsyncExitStack() as stack:
         database = Database(settings)
         stack.push_async_callback(database.close)
-        await _until_there(database.check, "database")
+        # A service waits for the servers of its machine; a person wants to know at once.
+        patience_s = _START_TIMEOUT_S if bus else 0.0
+        await _until_there(database.check, "database", patience_s=patience_s)
         vault = Vault.from_settings(settings)
         directory = DirectoryWatch(database, vault)
         await directory.start()
@@ -78,20 +80,22 @@ async def assembled(settings: Settings, *, bus: bool = True) -> AsyncIterator[As
         stack.push_async_callback(client.close)
         opened = open_bus(settings.amqp_url.get_secret_value() or None)
         if bus:
-            await _until_there(opened.start, "bus")
+            await _until_there(opened.start, "bus", patience_s=patience_s)
             stack.push_async_callback(opened.close)
         yield Assembly(settings, database, vault, directory, client, opened)
 
 
-async def _until_there(attempt: Callable[[], Awaitable[None]], what: str) -> None:
+async def _until_there(
+    attempt: Callable[[], Awaitable[None]], what: str, *, patience_s: float
+) -> None:
     """Call `attempt` until it works: services of one machine start in any order."""
     loop = asyncio.get_running_loop()
-    end = loop.time() + _START_TIMEOUT_S
+    end = loop.time() + patience_s
     while True:
         try:
             await attempt()
         except (BusError, OSError) as error:
-            if loop.time() > end:
+            if loop.time() >= end:
                 raise
             log.warning("waiting for a service", service=what, reason=str(error))
             await asyncio.sleep(_START_PAUSE_S)
