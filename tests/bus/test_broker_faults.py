@@ -286,6 +286,38 @@ async def test_a_broken_network_is_survived(
     await proxy.stop()
 
 
+async def test_the_standby_takes_over_when_the_active_worker_loses_its_connection(
+    rabbitmq: RabbitMQ, rabbitmq_url: str, make_bus: MakeBus
+) -> None:
+    proxy = Proxy(rabbitmq.port)
+    await proxy.start()
+    near = make_bus(rabbitmq_url)
+    far = make_bus(rabbitmq_url.replace(f":{rabbitmq.port}/", f":{proxy.port}/"))
+    await near.start()
+    await far.start()
+    active = await far.consume_commands(POOL)
+    await asyncio.wait_for(active.wait_active(), PATIENCE_S)
+    standby = await near.consume_commands(POOL)
+    sent = [command(number=number) for number in range(3)]
+    held = []
+    for item in sent:
+        near.submit(POOL, item)
+        held += await collect(active, 1)
+    generation = active.generation
+    proxy.cut()
+    envelopes = await collect(standby, 3)
+    assert [item for envelope in envelopes for item in envelope.items] == sent
+    assert all(envelope.deliveries >= 2 for envelope in envelopes)
+    await asyncio.wait_for(standby.wait_active(), PATIENCE_S)
+    async with asyncio.timeout(PATIENCE_S):
+        while active.generation == generation:
+            await asyncio.sleep(0.01)
+    held[0].accepted()  # of the lost connection: too late, and harmless
+    assert not active.active
+    await far.close()
+    await proxy.stop()
+
+
 async def test_a_start_without_a_broker_fails_with_a_reason(make_bus: MakeBus) -> None:
     bus = make_bus("amqp://127.0.0.1:1/", start_timeout_s=0.5)
     with pytest.raises(BusLost, match="no connection to the broker"):
