@@ -71,6 +71,8 @@ def cheapest(
         or sum(candidate.node_seats for candidate in useful) < need[1]
     ):
         return None
+    if len(useful) == 1:
+        return NOBODY.with_one(useful[0])  # by far the most frequent case
     bound = _greedy(useful, need)
     exact = _search(useful, need, bound, budget)
     return bound if exact is None else exact

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scheduler.core.calendar import Calendar
@@ -25,7 +25,7 @@ def brute_peak(held: list[Reservation], start_s: int, end_s: int) -> int:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32))
 def test_peaks_equal_those_of_a_plain_list_at_every_step(seed: int) -> None:
     chance = random.Random(seed)
@@ -54,7 +54,7 @@ def test_peaks_equal_those_of_a_plain_list_at_every_step(seed: int) -> None:
         )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32))
 def test_the_earliest_minute_is_the_first_that_fits(seed: int) -> None:
     chance = random.Random(seed)

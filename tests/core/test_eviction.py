@@ -6,7 +6,7 @@ import itertools
 import random
 import time
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scheduler.core import eviction
@@ -59,7 +59,7 @@ def brute(candidates: list[Candidate], subscription_seats: int, node_seats: int)
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_candidates, st.integers(-2, 14), st.integers(-2, 14))
 def test_R5_small_choices_are_exact(
     candidates: list[Candidate], subscription_seats: int, node_seats: int
@@ -71,7 +71,7 @@ def test_R5_small_choices_are_exact(
     assert found == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_candidates, st.integers(1, 14), st.integers(-2, 14))
 def test_R5_without_a_budget_nobody_ends_who_could_stay(
     candidates: list[Candidate], subscription_seats: int, node_seats: int

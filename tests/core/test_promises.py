@@ -184,7 +184,7 @@ def test_R5_the_victims_are_the_cheapest_set_there_is(pool: Pool, story: list[Op
             break
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     _pools,
     st.lists(
