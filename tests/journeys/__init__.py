@@ -1,0 +1,1 @@
+"""Journeys over HTTP: real processes, real clients, nothing looked at from inside."""
