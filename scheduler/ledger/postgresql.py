@@ -92,9 +92,14 @@ class PostgresqlLedger:
     async def close(self) -> None:
         """Close the connection after what runs on it."""
         async with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                connection.terminate()
+            if self._connection is None:
+                return
+            try:
+                await self._connection.close(timeout=CONNECT_TIMEOUT_S)
+            except _DOWN as error:
+                log.debug("ledger connection was lost before it was closed", error=repr(error))
+            finally:
+                self._drop()
 
     async def _run(self, work: Callable[[Any], Awaitable[_Result]]) -> _Result:
         # A cancelled caller must not leave the connection in the middle of a statement.

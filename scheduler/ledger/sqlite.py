@@ -68,8 +68,6 @@ class SqliteLedger:
         """Make the batch durable in one transaction."""
         try:
             await self._run(lambda: self._in_transaction(_write, pool_id, epoch, batch))
-        except CommitUnknown:
-            raise
         except StoreDown as error:
             raise CommitUnknown(str(error)) from error
 

@@ -15,6 +15,7 @@ from scheduler import database as databases
 from scheduler.database import Database, UnfitDatabaseError
 from scheduler.settings import Settings
 from schemas import tables
+from tests.services.postgresql import PostgreSQL
 
 PROGRAM = """
 import asyncio, pathlib, sys
@@ -106,6 +107,37 @@ async def test_a_server_that_could_lose_reservations_is_refused(
     with pytest.raises(UnfitDatabaseError, match=setting.removeprefix("default_")):
         await again.check()
     await again.close()
+
+
+async def test_a_server_that_risks_its_files_or_follows_another_one_is_refused(
+    services_directory: Path, tmp_path: Path
+) -> None:
+    server = PostgreSQL(services_directory / "unfit")
+    await asyncio.to_thread(server.start)
+    try:
+        settings = Settings(data_dir=tmp_path, database_url=server.url("postgres"))
+        database = Database(settings)
+        await database.migrate()
+        server.execute("ALTER SYSTEM SET full_page_writes = off")
+        server.execute("SELECT pg_reload_conf()")
+        with pytest.raises(UnfitDatabaseError, match="full_page_writes"):
+            await _check_until_reloaded(database)
+        await database.close()
+        await asyncio.to_thread(server.stop)
+        (server.directory / "data" / "standby.signal").touch()
+        await asyncio.to_thread(server.start)
+        with pytest.raises(UnfitDatabaseError, match="standby"):
+            await database.check()
+        await database.close()
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+async def _check_until_reloaded(database: Database) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            await database.check()
+            await asyncio.sleep(0.01)
 
 
 async def test_a_server_that_is_not_there_is_a_connection_error(tmp_path: Path) -> None:

@@ -61,6 +61,22 @@ async def test_the_outcome_of_a_command_is_its_meeting_or_its_answer(
     assert await reader.outcome(record.id) == (record, b"ended since")
 
 
+async def test_the_outcomes_of_many_commands_are_read_at_once(
+    ledger: Ledger, reader: Reader, pool_id: int
+) -> None:
+    epoch = await ledger.take_over(pool_id, "worker")
+    both, made = meeting(pool_id), meeting(pool_id)
+    batch = creating(both, made)
+    batch.answers = [("c" * 32, 1, b"refused"), (both.id, 1, b"ended since")]
+    await ledger.commit(pool_id, epoch, batch)
+    assert await reader.outcomes([both.id, "c" * 32, "f" * 32, made.id]) == {
+        both.id: (both, b"ended since"),
+        made.id: (made, None),
+        "c" * 32: (None, b"refused"),
+    }
+    assert await reader.outcomes([]) == {}
+
+
 async def test_changes_are_read_from_a_time_on_oldest_first_ended_ones_too(
     ledger: Ledger, reader: Reader, pool_id: int
 ) -> None:

@@ -14,7 +14,8 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the tables in an empty database."""
-    _create_directory()
+    _create_nodes()
+    _create_customers()
     _create_meetings()
     _create_events()
     op.execute("INSERT INTO installation (id, directory_version) VALUES (1, 0)")
@@ -39,7 +40,7 @@ def downgrade() -> None:
         op.drop_table(table)
 
 
-def _create_directory() -> None:
+def _create_nodes() -> None:
     op.create_table(
         "installation",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -77,6 +78,9 @@ def _create_directory() -> None:
         sa.UniqueConstraint("name"),
     )
     op.create_index("ix_node_pool_id", "node", ["pool_id"])
+
+
+def _create_customers() -> None:
     op.create_table(
         "subscription",
         sa.Column("id", sa.Integer(), nullable=False),
