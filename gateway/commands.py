@@ -14,6 +14,7 @@ import structlog
 from gateway.failures import ApiFailure
 from gateway.meetings import PLACING, SHOWN, view_of
 from gateway.parts import Parts
+from scheduler import failpoints
 from scheduler.bus.errors import BusError, BusOverloaded
 from scheduler.ledger.errors import StoreDown
 from schemas.messages import Answer, CreateCommand, EndCommand, MeetingView
@@ -49,6 +50,7 @@ async def _answer(
     except BusError as error:
         log.warning("command could not be sent", command=command["id"], error=str(error))
         raise ApiFailure(Reason.UNAVAILABLE) from error
+    await failpoints.hit_later("g.after_publish")
     left_s = max(command["deadline_ms"] - parts.now_ms(), 0) / 1_000
     waiting: set[asyncio.Future[Any]] = {done} if seen is None else {done, seen}
     # The bus fails `done` at the deadline itself; the timeout is the belt to these braces.

@@ -144,6 +144,7 @@ class Binding:
         while True:
             node = self._node(call.node)
             if node is None or await self._end_once(node, call.meeting):
+                failpoints.hit("w.after_node_end")
                 self._report(Gone(call.meeting, call.node))
                 return
             await asyncio.sleep(_END_PAUSES_S[min(tries, len(_END_PAUSES_S) - 1)])

@@ -30,7 +30,7 @@ from schemas.values import MeetingState
 from workers import commands, decided, facts, outcomes, takeover
 from workers.binding import Binding
 from workers.outcomes import Outcome
-from workers.shard import Shard, Turn
+from workers.shard import EndCall, Shard, Turn
 
 log = structlog.get_logger()
 
@@ -152,6 +152,11 @@ class Placement:
                 )
                 if not self._draining:
                     await asyncio.sleep(_RETRY_PAUSE_S)
+            except Exception:
+                # A fault of ours. What was not committed comes again, alone from the second time
+                # on; an envelope that never works is parked by the bus where people see it.
+                log.exception("placement worker starts over after a fault", pool=self._pool_name)
+                await asyncio.sleep(_RETRY_PAUSE_S)
             finally:
                 self.ready.clear()
                 await self._drop_memory()
@@ -316,11 +321,16 @@ class Placement:
     async def _commit(self, turn: Turn) -> None:
         if turn.batch.is_empty():
             return
+        ends = any(isinstance(call, EndCall) for call in turn.calls)
         if turn.batch.created:
             failpoints.hit("w.before_reserve")
+        if ends:
+            failpoints.hit("w.before_end")
         await self._ledger.commit(self._shard_pool_id(), self._epoch, turn.batch)
         if turn.batch.created:
             failpoints.hit("w.after_reserve")
+        if ends:
+            failpoints.hit("w.after_end")
 
     def _shard_pool_id(self) -> int:
         if self._shard is None:
