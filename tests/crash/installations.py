@@ -1,0 +1,393 @@
+"""Two installations as real processes: everything in one, and servers with standbys.
+
+Owns starting, arming with a crash point, restarting and stopping, and a look into the store from
+outside. Only processes that were started here are ever signalled. Methods block; tests call them
+through `asyncio.to_thread`. Used by the crash tests.
+"""
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aio_pika
+from sqlalchemy import select
+
+from scheduler import operations
+from scheduler.assembly import assembled
+from scheduler.bus.rabbit.topology import Topology
+from scheduler.bus.rabbit.tuning import RabbitTuning
+from scheduler.database import Database
+from scheduler.settings import Settings
+from schemas.tables import CommandRow, MeetingRow, OutboxRow, PoolRow, SubscriptionRow
+from tests.crash.customers import SECRET
+from tests.services.ports import free_port
+from tests.services.processes import ProductProcess
+
+Result = TypeVar("Result")
+
+NODE_SECRET = "crash-node-secret"
+NODES = 3
+NODE_SEATS = 200_000
+#: Customers with a small contract, one per test; and those for streams of creates.
+SMALL_CUSTOMERS = 40
+SMALL_SEATS = 20
+STREAM_CUSTOMERS = 8
+STREAM_SEATS = 100_000
+WAIT_S = 60.0
+
+#: Short intervals, so that nothing in the suite waits for a timetable made for production.
+INTERVALS = {
+    "SEATKEEP_POLL_INTERVAL_S": "1",
+    "SEATKEEP_NODE_DOWN_AFTER": "3",
+    "SEATKEEP_NODE_UP_AFTER": "1",
+    "SEATKEEP_NODE_TIMEOUT_S": "5",
+    "SEATKEEP_DELIVERY_STEPS_S": "[0, 0.5, 1, 1, 2, 2, 5, 5]",
+    "SEATKEEP_DELIVERY_TIMEOUT_S": "1.5",
+    "SEATKEEP_CALLBACK_NETWORKS": "127.0.0.0/8",
+    "SEATKEEP_LOG_FORMAT": "json",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A meeting in the ledger."""
+
+    meeting: str
+    external_id: str
+    state: str
+    live: bool
+    node: int | None
+    seats: int
+    start_s: int
+    end_s: int
+    version: int
+    internal_id: str
+
+
+class SimulatedNode:
+    """One BigBlueButton server in small, in a process of its own; keeps its memory on disk."""
+
+    def __init__(self, name: str, directory: Path) -> None:
+        self.name = name
+        port = free_port()
+        self.origin = f"http://127.0.0.1:{port}"
+        self.base_url = f"{self.origin}/bigbluebutton/"
+        self.process = ProductProcess(
+            *("simulator", "--name", name, "--port", str(port), "--secret", NODE_SECRET),
+            *("--data", str(directory / name)),
+            directory=directory,
+            name=name,
+        )
+
+
+class Installation(ABC):
+    """What the tests ask of an installation, whatever it consists of."""
+
+    #: The addresses of its gateways.
+    origins: tuple[str, ...]
+
+    def __init__(self, directory: Path, environment: dict[str, str]) -> None:
+        self.directory = directory
+        self.environment = {"SEATKEEP_DATA_DIR": str(directory), **INTERVALS, **environment}
+        self.nodes = [SimulatedNode(f"node-{number}", directory) for number in range(1, NODES + 1)]
+        self._small = iter(range(SMALL_CUSTOMERS))
+        self._stream = iter(range(STREAM_CUSTOMERS))
+        self._changed = False
+
+    # Setting up
+
+    def set_up(self, callbacks: str) -> None:
+        """Make the database and what it is to know, start the nodes, then the product."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for node in self.nodes:
+            node.process.spawn()
+        _run(self._configure(callbacks))
+        for node in self.nodes:
+            node.process.wait_ready()
+        self.start()
+
+    async def _configure(self, callbacks: str) -> None:
+        settings = self._settings()
+        database = Database(settings)
+        await database.migrate()
+        await database.close()
+        async with assembled(settings, bus=False) as parts:
+            await operations.ensure_pool(parts.database, "default")
+            for node in self.nodes:
+                await operations.add_node(
+                    parts.database,
+                    parts.vault,
+                    name=node.name,
+                    base_url=node.base_url,
+                    secret=NODE_SECRET,
+                    seats=NODE_SEATS,
+                )
+            seats = {f"small{number}": SMALL_SEATS for number in range(SMALL_CUSTOMERS)}
+            seats |= {f"stream{number}": STREAM_SEATS for number in range(STREAM_CUSTOMERS)}
+            for slug, number in seats.items():
+                await operations.add_subscription(parts.database, slug, seats=number)
+                await operations.add_credential(
+                    parts.database, parts.vault, subscription=slug, secret=SECRET
+                )
+                await operations.add_endpoint(
+                    parts.database, subscription=slug, url=f"{callbacks}/{slug}"
+                )
+
+    def _settings(self) -> Settings:
+        return Settings(
+            data_dir=self.directory,
+            database_url=self.environment.get("SEATKEEP_DATABASE_URL", ""),
+        )
+
+    def small_customer(self) -> str:
+        """Return the slug of a customer with 20 seats whom no test has used."""
+        return f"small{next(self._small)}"
+
+    def stream_customer(self) -> str:
+        """Return the slug of a customer with seats without end whom no test has used."""
+        return f"stream{next(self._stream)}"
+
+    # Running
+
+    @abstractmethod
+    def start(self, **settings: str) -> None:
+        """Start the product, with some settings changed; returns when it serves."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop the product in an orderly way, the nodes excepted."""
+
+    @abstractmethod
+    def arm(self, point: str) -> ProductProcess:
+        """Have the process that will reach a crash point reach it; return that process."""
+
+    @abstractmethod
+    def recover(self) -> None:
+        """Start again what died, without crash points; what still runs is left alone."""
+
+    def restart(self, **settings: str) -> None:
+        """Start everything anew with some settings changed, until the next `make_whole`."""
+        self.stop()
+        self.start(**settings)
+        self._changed = bool(settings)
+
+    def make_whole(self) -> None:
+        """Bring everything up as configured, whatever the last test left."""
+        for node in self.nodes:
+            if not node.process.running:
+                node.process.start()
+        if self._changed:
+            self.restart()
+        self.recover()
+
+    def tear_down(self) -> None:
+        """End everything."""
+        try:
+            self.stop()
+        finally:
+            for node in self.nodes:
+                node.process.kill()
+
+    # Looking into the store
+
+    def rows(self, slug: str) -> list[Row]:
+        """Return all meetings of a subscription, oldest first."""
+        table: Any = MeetingRow
+        names = [name for name in Row.__dataclass_fields__ if name not in ("meeting", "node")]
+        statement = (
+            select(table.id, table.node_id, *(getattr(table, name) for name in names))
+            .where(table.subscription_id == SubscriptionRow.id)
+            .where(SubscriptionRow.slug == slug)  # type: ignore[arg-type]  # a column at run time
+            .order_by(table.id)
+        )
+        found = self._select(statement)
+        return [
+            Row(meeting=row[0], node=row[1], **dict(zip(names, row[2:], strict=True)))
+            for row in found
+        ]
+
+    def holder(self) -> int:
+        """Return the pid of the placement worker that took the pool over last."""
+        return int(str(self._select(select(PoolRow.holder))[0][0]).rpartition(":")[2])
+
+    def written(self) -> dict[str, list[Any]]:
+        """Return everything that only the active placement worker may write."""
+        return {
+            "meetings": self._select(select(MeetingRow.id, MeetingRow.version)),
+            "answers": self._select(select(CommandRow.id)),
+            "events": self._select(select(OutboxRow.event_id)),
+            "epoch": self._select(select(PoolRow.epoch)),
+        }
+
+    def _select(self, statement: Any) -> list[Any]:
+        async def select_all() -> list[Any]:
+            database = Database(self._settings())
+            try:
+                async with database.connect() as connection:
+                    return sorted(tuple(row) for row in (await connection.execute(statement)).all())
+            finally:
+                await database.close()
+
+        return _run(select_all())
+
+
+class Embedded(Installation):
+    """One process with its own database and bus; whoever dies takes everything along."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = free_port()
+        super().__init__(directory, {"SEATKEEP_PORT": str(self.port)})
+        self.origins = (f"http://127.0.0.1:{self.port}",)
+        self.product = ProductProcess("up", directory=directory, name="up")
+
+    def start(self, **settings: str) -> None:
+        self.product.environment = {**self.environment, **settings}
+        self.product.start()
+
+    def stop(self) -> None:
+        if self.product.running:
+            self.product.stop()
+
+    def arm(self, point: str) -> ProductProcess:
+        self.restart(SEATKEEP_FAILPOINTS=point)
+        return self.product
+
+    def recover(self) -> None:
+        self._changed = False
+        if not self.product.running:
+            self.start()
+
+
+class Servers(Installation):
+    """Two gateways, an active worker and a standby, a delivery worker; on two servers."""
+
+    def __init__(self, directory: Path, *, database_url: str, amqp_url: str) -> None:
+        urls = {"SEATKEEP_DATABASE_URL": database_url, "SEATKEEP_AMQP_URL": amqp_url}
+        super().__init__(directory, urls)
+        self._amqp_url = amqp_url
+        ports = [free_port(), free_port()]
+        self.origins = tuple(f"http://127.0.0.1:{port}" for port in ports)
+        self.gateways = [
+            ProductProcess("gateway", "--port", str(port), directory=directory, name=f"gw-{number}")
+            for number, port in enumerate(ports)
+        ]
+        self.deliveries = ProductProcess(
+            "worker", "deliveries", directory=directory, name="deliveries"
+        )
+        #: Oldest first: the order in which they queue up for the pool.
+        self.workers: list[ProductProcess] = []
+        self._worker_number = 0
+        self._settings_now: dict[str, str] = {}
+
+    @property
+    def active(self) -> ProductProcess:
+        """The placement worker that holds the pool."""
+        holder = self.holder()
+        return next(worker for worker in self.workers if worker.pid == holder)
+
+    def start(self, **settings: str) -> None:
+        self._settings_now = settings
+        others = [*self.gateways, self.deliveries]
+        for process in others:
+            process.environment = {**self.environment, **settings}
+            process.spawn()
+        self.add_worker()
+        self.add_worker()
+        for process in others:
+            process.wait_ready()
+
+    def stop(self) -> None:
+        for process in [*self.gateways, self.deliveries, *self.workers]:
+            if process.running:
+                process.stop()
+        self.workers.clear()
+
+    def add_worker(self, **settings: str) -> ProductProcess:
+        """Start a placement worker and return it once it has queued up for the pool."""
+        self.workers = [worker for worker in self.workers if worker.running]
+        expected = len(self.workers) + 1
+        self._worker_number += 1
+        worker = ProductProcess(
+            *("worker", "placement", "observer", "timers", "relay"),
+            directory=self.directory,
+            name=f"worker-{self._worker_number}",
+            environment={**self.environment, **self._settings_now, **settings},
+        )
+        worker.start()
+        self.workers.append(worker)
+        _until(lambda: _run(self._queued_up()) >= expected, "the worker did not queue up")
+        return worker
+
+    async def _queued_up(self) -> int:
+        """Return how many placement workers consume the queue of the pool."""
+        name = Topology("seatkeep", RabbitTuning()).commands("default").name
+        connection = await aio_pika.connect(self._amqp_url)
+        try:
+            channel = await connection.channel()
+            try:
+                queue = await channel.declare_queue(name, passive=True)
+            except aio_pika.exceptions.ChannelNotFoundEntity:
+                return 0
+            return queue.declaration_result.consumer_count or 0
+        finally:
+            await connection.close()
+
+    def arm(self, point: str) -> ProductProcess:
+        if point.startswith("g."):
+            return self._armed_again(self.gateways[0], point)
+        if point.startswith("d."):
+            return self._armed_again(self.deliveries, point)
+        armed = self.add_worker(SEATKEEP_FAILPOINTS=point)
+        for worker in self.workers:
+            if worker is not armed:
+                worker.stop()
+        self.wait_active(armed)
+        self.add_worker()
+        return armed
+
+    def _armed_again(self, process: ProductProcess, point: str) -> ProductProcess:
+        process.stop()
+        process.environment = {**self.environment, "SEATKEEP_FAILPOINTS": point}
+        process.start()
+        return process
+
+    def wait_active(self, worker: ProductProcess) -> None:
+        """Return when a worker has taken the pool over."""
+        _until(lambda: self.holder() == worker.pid, "the worker did not take over")
+
+    def recover(self) -> None:
+        for process in [*self.gateways, self.deliveries]:
+            if not process.running:
+                process.environment = {**self.environment, **self._settings_now}
+                process.start()
+        self.workers = [worker for worker in self.workers if worker.running]
+        while len(self.workers) < 2:
+            self.add_worker()
+
+
+def _until(true: Callable[[], bool], complaint: str) -> None:
+    end_s = time.monotonic() + WAIT_S
+    while not true():
+        if time.monotonic() > end_s:
+            raise AssertionError(complaint)
+        time.sleep(0.05)
+
+
+def _run(work: Coroutine[Any, Any, Result]) -> Result:
+    # Not asyncio.run: in the main thread that forgets the loop of pytest-asyncio.
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(work)
+    finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+
+def kill_all(processes: Sequence[ProductProcess]) -> None:
+    """SIGKILL several processes."""
+    for process in processes:
+        process.kill()
