@@ -95,6 +95,8 @@ class RabbitCommandConsumer:
                 items = self._decoded.pop(delivery, [])
                 if items:
                     envelopes.append(RabbitEnvelope(delivery, items, self._answers))
+                else:
+                    self._intake.ack(delivery)  # nothing to do, or rejected already
             self._drop_stale()
             if envelopes:
                 return envelopes
