@@ -93,6 +93,9 @@ def placed(shard: Shard, turn: Turn, item: Live, outcome: Placed) -> None:
         shard.sync(turn, item)
         turn.count("placed")
         shard.tell(turn, item, EventKind.MEETING_CREATED, "created")
+        if item.record.state == MeetingState.OVERTIME:
+            # Its node took longer than its window.
+            shard.tell(turn, item, EventKind.WINDOW_ENDED, "window")
         shard.answer_waiters(
             turn, item, lambda repeated: commands.succeeded(item, repeated=repeated), store=False
         )
