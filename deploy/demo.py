@@ -35,6 +35,10 @@ POOL: Final = "default"
 _START_TRIES: Final = 20
 _START_PAUSE_S: Final = 0.5
 _READY_TIMEOUT_S: Final = 30.0
+#: The ports are kept for ever, so they lie below the range that Linux gives to outgoing
+#: connections: one of those could hold a port at any later start.
+_PORT_MIN: Final = 20_000
+_PORT_MAX: Final = 32_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +121,10 @@ async def _stop(child: asyncio.subprocess.Process) -> None:
 def _free_ports(count: int) -> int:
     """Return the first of `count` neighbouring ports that are free at this moment."""
     for _ in range(100):
+        port = _PORT_MIN + secrets.randbelow(_PORT_MAX - count - _PORT_MIN)
         with contextlib.ExitStack() as stack:
-            first = stack.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
             try:
-                for offset in range(1, count):
+                for offset in range(count):
                     stack.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
             except OSError:
                 continue
