@@ -19,8 +19,7 @@ from scheduler.bus.rabbit import topology
 from scheduler.bus.rabbit.bus import RabbitBus
 from scheduler.bus.rabbit.tuning import RabbitTuning
 from tests.bus.proxy import Proxy
-from tests.bus.test_conformance import Subscriber
-from tests.bus.traffic import PATIENCE_S, collect, command, serving
+from tests.bus.traffic import PATIENCE_S, Subscriber, collect, command, serving
 from tests.conftest import RABBITMQ4_ROOT
 from tests.services.rabbitmq import RabbitMQ
 

@@ -14,8 +14,14 @@ from scheduler.bus.rabbit import guard, topology
 from scheduler.bus.rabbit.bus import RabbitBus
 from scheduler.bus.rabbit.topology import QueueSpec, Topology
 from scheduler.bus.rabbit.tuning import RabbitTuning
-from tests.bus.test_conformance import Subscriber, parked_when, take_events
-from tests.bus.traffic import PATIENCE_S, command, serving
+from tests.bus.traffic import (
+    PATIENCE_S,
+    Subscriber,
+    command,
+    parked_when,
+    serving,
+    take_events,
+)
 
 POOL = "default"
 TUNING = RabbitTuning(watchdog_s=1.0, views_max=5, answers_max=3)

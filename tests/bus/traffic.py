@@ -7,7 +7,14 @@ from collections.abc import AsyncIterator
 
 from scheduler.bus.dispatch import unix_ms
 from scheduler.bus.errors import BusLost
-from scheduler.bus.interface import CommandConsumer, Envelope, Item
+from scheduler.bus.interface import (
+    Bus,
+    CommandConsumer,
+    Envelope,
+    EventConsumer,
+    EventMessage,
+    Item,
+)
 
 #: Everything in these tests happens well within this time, or never.
 PATIENCE_S = 10.0
@@ -56,3 +63,44 @@ async def serving(
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def take_events(consumer: EventConsumer, count: int) -> list[EventMessage]:
+    messages: list[EventMessage] = []
+    async with asyncio.timeout(PATIENCE_S):
+        while len(messages) < count:
+            messages += await consumer.get(items_max=1)
+    return messages
+
+
+class Subscriber:
+    """Keeps what it is shown."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.views: list[Item] = []
+        self.gaps = 0
+        self._changed = asyncio.Event()
+        bus.subscribe(self._on_view, self._on_gap)
+
+    async def until(self, *, views: int = 0, gaps: int = 0) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while len(self.views) < views or self.gaps < gaps:
+                self._changed.clear()
+                await self._changed.wait()
+
+    def _on_view(self, view: Item) -> None:
+        self.views.append(view)
+        self._changed.set()
+
+    def _on_gap(self) -> None:
+        self.gaps += 1
+        self._changed.set()
+
+
+async def parked_when(bus: Bus, count: int) -> None:
+    """Wait until so many messages are parked: no broker tells when dead-lettering is done."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            if len(await bus.parked()) == count:
+                return
+            await asyncio.sleep(0.02)
