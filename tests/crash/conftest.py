@@ -70,9 +70,7 @@ def running_servers(
         if not server.running:
             server.start()
     made = Servers(
-        tmp_path_factory.mktemp("servers"),
-        database_url=postgresql.create_database(name),
-        amqp_url=rabbitmq.create_vhost(name),
+        tmp_path_factory.mktemp("servers"), name, postgresql=postgresql, rabbitmq=rabbitmq
     )
     yield from _running(made, listener)
     postgresql.drop_database(name)

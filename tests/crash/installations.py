@@ -8,12 +8,11 @@ through `asyncio.to_thread`. Used by the crash tests.
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import aio_pika
 from sqlalchemy import select
 
 from scheduler import operations
@@ -25,7 +24,9 @@ from scheduler.settings import Settings
 from schemas.tables import CommandRow, MeetingRow, OutboxRow, PoolRow, SubscriptionRow
 from tests.crash.customers import SECRET
 from tests.services.ports import free_port
+from tests.services.postgresql import PostgreSQL
 from tests.services.processes import ProductProcess
+from tests.services.rabbitmq import RabbitMQ
 
 Result = TypeVar("Result")
 
@@ -37,7 +38,7 @@ SMALL_CUSTOMERS = 40
 SMALL_SEATS = 20
 STREAM_CUSTOMERS = 8
 STREAM_SEATS = 100_000
-WAIT_S = 60.0
+WAIT_S = 30.0
 
 #: Short intervals, so that nothing in the suite waits for a timetable made for production.
 INTERVALS = {
@@ -191,6 +192,12 @@ class Installation(ABC):
         finally:
             for node in self.nodes:
                 node.process.kill()
+            for process in self.processes():
+                process.kill()
+
+    @abstractmethod
+    def processes(self) -> list[ProductProcess]:
+        """Return the processes of the product, whether they run or not."""
 
     # Looking into the store
 
@@ -252,6 +259,9 @@ class Embedded(Installation):
         if self.product.running:
             self.product.stop()
 
+    def processes(self) -> list[ProductProcess]:
+        return [self.product]
+
     def arm(self, point: str) -> ProductProcess:
         self.restart(SEATKEEP_FAILPOINTS=point)
         return self.product
@@ -265,10 +275,17 @@ class Embedded(Installation):
 class Servers(Installation):
     """Two gateways, an active worker and a standby, a delivery worker; on two servers."""
 
-    def __init__(self, directory: Path, *, database_url: str, amqp_url: str) -> None:
-        urls = {"SEATKEEP_DATABASE_URL": database_url, "SEATKEEP_AMQP_URL": amqp_url}
+    def __init__(
+        self, directory: Path, name: str, *, postgresql: PostgreSQL, rabbitmq: RabbitMQ
+    ) -> None:
+        self.postgresql = postgresql
+        self.rabbitmq = rabbitmq
+        self._name = name
+        urls = {
+            "SEATKEEP_DATABASE_URL": postgresql.create_database(name),
+            "SEATKEEP_AMQP_URL": rabbitmq.create_vhost(name),
+        }
         super().__init__(directory, urls)
-        self._amqp_url = amqp_url
         ports = [free_port(), free_port()]
         self.origins = tuple(f"http://127.0.0.1:{port}" for port in ports)
         self.gateways = [
@@ -301,10 +318,13 @@ class Servers(Installation):
             process.wait_ready()
 
     def stop(self) -> None:
-        for process in [*self.gateways, self.deliveries, *self.workers]:
+        for process in self.processes():
             if process.running:
                 process.stop()
         self.workers.clear()
+
+    def processes(self) -> list[ProductProcess]:
+        return [*self.gateways, self.deliveries, *self.workers]
 
     def add_worker(self, **settings: str) -> ProductProcess:
         """Start a placement worker and return it once it has queued up for the pool."""
@@ -319,22 +339,19 @@ class Servers(Installation):
         )
         worker.start()
         self.workers.append(worker)
-        _until(lambda: _run(self._queued_up()) >= expected, "the worker did not queue up")
+        _until(lambda: self._queued_up() >= expected, "the worker did not queue up")
         return worker
 
-    async def _queued_up(self) -> int:
-        """Return how many placement workers consume the queue of the pool."""
-        name = Topology("seatkeep", RabbitTuning()).commands("default").name
-        connection = await aio_pika.connect(self._amqp_url)
-        try:
-            channel = await connection.channel()
-            try:
-                queue = await channel.declare_queue(name, passive=True)
-            except aio_pika.exceptions.ChannelNotFoundEntity:
-                return 0
-            return queue.declaration_result.consumer_count or 0
-        finally:
-            await connection.close()
+    def _queued_up(self) -> int:
+        """Return how many placement workers consume the queue of the pool, standbys included."""
+        queue = Topology("seatkeep", RabbitTuning()).commands("default").name
+        # A declaration would be answered with the active one alone.
+        return int(
+            self.rabbitmq.evaluate(
+                f'length([1 || C <- rabbit_amqqueue:consumers_all(<<"{self._name}">>), '
+                f'element(4, proplists:get_value(queue_name, C)) =:= <<"{queue}">>]).'
+            )
+        )
 
     def arm(self, point: str) -> ProductProcess:
         if point.startswith("g."):
@@ -385,9 +402,3 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
     finally:
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
-
-
-def kill_all(processes: Sequence[ProductProcess]) -> None:
-    """SIGKILL several processes."""
-    for process in processes:
-        process.kill()
