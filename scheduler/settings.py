@@ -1,9 +1,10 @@
 """Settings of every process, from `SEATKEEP_*`, `.env` and a secrets directory.
 
-Owns names, defaults, limits and their sentences; validated once at start. A `SEATKEEP_*` name that is
-not known is an error, so that a typing mistake cannot silently leave a default in force.
+Owns names, defaults, limits and their sentences; validated once at start. A `SEATKEEP_*` name that
+is not known is an error, so that a typing mistake cannot silently leave a default in force.
 """
 
+import inspect
 import os
 from pathlib import Path
 from typing import Annotated
@@ -55,7 +56,7 @@ class Settings(BaseSettings):
     body_timeout_s: Seconds = 20
     #: Idle connections are closed after this time.
     keepalive_timeout_s: Seconds = 75
-    #: How long a create may take before the caller gets an answer; clients give up after about 30 s.
+    #: How long a create may take before the caller gets an answer; clients give up after 30 s.
     create_deadline_s: Seconds = 20
     #: How long an end may take before the caller gets an answer.
     end_deadline_s: Seconds = 10
@@ -143,6 +144,22 @@ class Settings(BaseSettings):
     def embedded_bus(self) -> bool:
         """Whether the in-process bus is in use."""
         return not self.amqp_url.get_secret_value()
+
+
+def descriptions() -> dict[str, str]:
+    """Return what each setting means, by field name: the `#:` lines above it."""
+    texts: dict[str, str] = {}
+    said: list[str] = []
+    for line in inspect.getsource(Settings).splitlines():
+        text = line.strip()
+        if text.startswith("#:"):
+            said.append(text[2:].strip())
+            continue
+        name = text.partition(":")[0]
+        if name in Settings.model_fields and name not in texts:
+            texts[name] = " ".join(said)
+        said = []
+    return texts
 
 
 def load(**overrides: object) -> Settings:

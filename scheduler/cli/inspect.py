@@ -10,6 +10,7 @@ from scheduler import overview
 from scheduler.cli import printing
 from scheduler.cli.manage import JsonOption, perform
 from scheduler.cli.root import app, settings_or_fail
+from scheduler.settings import descriptions
 
 
 @app.command()
@@ -38,13 +39,18 @@ def status(*, json: JsonOption = False) -> None:
 
 @app.command()
 def settings(*, json: JsonOption = False) -> None:
-    """Show the settings in force; secrets are masked."""
+    """Show the settings in force and what they mean; secrets are masked."""
     loaded = settings_or_fail()
+    meaning = descriptions()
     rows = [
-        {"setting": f"SEATKEEP_{name.upper()}", "value": _shown(getattr(loaded, name))}
+        {
+            "setting": f"SEATKEEP_{name.upper()}",
+            "value": _shown(getattr(loaded, name)),
+            "meaning": meaning.get(name, ""),
+        }
         for name in type(loaded).model_fields
     ]
-    printing.table(rows, ["setting", "value"], as_json=json)
+    printing.table(rows, ["setting", "value", "meaning"], as_json=json)
 
 
 def _shown(value: object) -> str:
