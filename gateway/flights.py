@@ -37,6 +37,9 @@ class Flights(Generic[K, V]):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # A read that was cancelled before its first step had no chance to take itself out.
+        self._flying.clear()
+        self._boarding.clear()
 
     async def _fly(self, key: K, ahead: asyncio.Task[V] | None) -> V:
         task = self._boarding[key]

@@ -308,11 +308,12 @@ from bigbluebutton_api_python import BigBlueButton
 
 client = BigBlueButton(*sys.argv[1:])
 created = client.create_meeting("room-42", params={"name": "Room", "record": True})
-assert created.get_meeting_id() == "room-42"
-assert not client.is_meeting_running("room-42").is_meeting_running()
-assert client.get_meetings().get_meetings()
-assert client.get_meeting_info("room-42").get_meetinginfo().get_meetingname() == "Room"
-client.end_meeting("room-42", created.get_moderator_pw())
+assert created.get_meetingid() == "room-42"
+assert str(client.is_meeting_running("room-42").get_field("running")) == "false"
+assert "room-42" in str(client.get_meetings().get_field("meetings"))
+assert client.get_meeting_info("room-42").get_field("meetingName") == "Room"
+ended = client.end_meeting("room-42", created.get_moderator_pw())
+assert ended.get_message_key() == "sentEndMeetingRequest"
 """
 
 

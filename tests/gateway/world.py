@@ -5,6 +5,7 @@ the tests of the gateway and of the wire contract.
 """
 
 import contextlib
+import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,7 +104,12 @@ class World:
     ) -> Reply:
         """Send a request as it is."""
         async with self.session.request(
-            method, URL(url, encoded=True), data=data, headers=headers, allow_redirects=False
+            method,
+            URL(url, encoded=True),
+            data=io.BytesIO(data) if data is not None else None,
+            headers=headers,
+            allow_redirects=False,
+            skip_auto_headers=("Content-Type",),
         ) as response:
             text = await response.text()
             self.outputs.append(text)
