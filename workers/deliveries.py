@@ -31,10 +31,13 @@ from workers.outbound import Outbound, Outcome
 INTAKE_EVENTS_MAX: Final = 200
 #: Without a wake-up the table is looked at this often.
 IDLE_S: Final = 1.0
-#: Expired claims and stuck lanes are looked for this often.
-REPAIR_S: Final = 5.0
+#: Expired claims, and lanes without a head, are looked for this often; the latter cost more.
+FREE_CLAIMS_S: Final = 5.0
+FREE_LANES_S: Final = 30.0
 #: A claim outlasts two attempts (one that waits for a place, then itself) by this time.
 CLAIM_MARGIN_S: Final = 15.0
+#: Targets that are set apart because they have more due than places.
+CROWDED_MAX: Final = 200
 _PAUSE_S: Final = 0.5
 _TURN_TIMEOUT_S: Final = 30.0
 _DRAIN_TIMEOUT_S: Final = 5.0
@@ -90,14 +93,16 @@ class Deliveries:
         self._woken = asyncio.Event()
         self._closing = False
         self._finished: list[Finished] = []
+        #: Targets with more due than there are places for: looked at after all others.
+        self._crowded: set[str] = set()
         self._sending: set[asyncio.Task[None]] = set()
-        self._repaired_s = float("-inf")
+        self._claims_freed_s = self._lanes_freed_s = float("-inf")
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin to take in events and to send; raises what the database raises."""
         if self._alone:
-            await self._store.repair(now_ms=self._now_ms(), every_claim=True)
+            await self._store.free_claims(now_ms=self._now_ms(), every_claim=True)
         await self._client.start()
         self._loops = [
             asyncio.create_task(self._take_in(), name="deliveries intake"),
@@ -245,12 +250,18 @@ class Deliveries:
             return
 
     async def _repair(self) -> None:
-        if time.monotonic() - self._repaired_s < REPAIR_S:
-            return
-        repaired = await self._store.repair(now_ms=self._now_ms())
-        self._repaired_s = time.monotonic()
-        if repaired:
-            log.info("deliveries without an owner go on", deliveries=repaired)
+        """Look for what a crash, here or elsewhere, has left behind; now and then."""
+        now_s = time.monotonic()
+        if now_s - self._claims_freed_s >= FREE_CLAIMS_S:
+            freed = await self._store.free_claims(now_ms=self._now_ms())
+            self._claims_freed_s = now_s
+            if freed:
+                log.info("deliveries without an owner go on", deliveries=freed)
+        if now_s - self._lanes_freed_s >= FREE_LANES_S:
+            freed = await self._store.free_lanes()
+            self._lanes_freed_s = now_s
+            if freed:
+                log.info("lanes without a head go on", lanes=freed)
 
     async def _turn(self) -> float:
         """Store what is finished and claim what is due; return for how long there is nothing."""
@@ -269,6 +280,7 @@ class Deliveries:
                 now_ms=now_ms,
                 claim_until_ms=now_ms + self._claim_ms,
                 choose=lambda due: self._choose(due, chosen, now_ms),
+                crowded=self._crowded,
             )
         except BaseException:
             # The outcome of the transaction is not known: the results are written again, the
@@ -285,10 +297,11 @@ class Deliveries:
 
     def _choose(self, due: list[Due], chosen: list[Due], now_ms: int) -> Choice:
         """Choose what to send now; what its host has no place for is put off."""
-        choice = Choice(chosen, [])
+        choice = Choice(chosen, {})
         if self._closing:
             return choice
         self._window.begin_turn()
+        self._crowded = set()
         jitter = self._random.uniform(1 - _JITTER, 1 + _JITTER)
         for item in due:
             if self._window.free <= 0:
@@ -297,7 +310,10 @@ class Deliveries:
             if wait_s is None:
                 chosen.append(item)
             else:
-                choice.put_off.append((item.id, now_ms + round(wait_s * jitter * 1_000)))
+                until_ms = now_ms + round(wait_s * jitter * 1_000)
+                choice.put_off.setdefault(until_ms, []).append(item.id)
+                if len(self._crowded) < CROWDED_MAX:
+                    self._crowded.add(item.target)
         return choice
 
     async def _deliver(self, claim: Claim) -> None:

@@ -6,12 +6,12 @@ moving lanes on, and claiming what is due. A delivery that stands behind another
 try again. Used by the delivery worker.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, func, insert, or_, select, text, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,6 +28,10 @@ _DELIVERY: Final = _TABLES["delivery"]
 _ATTEMPT: Final = _TABLES["attempt"]
 _OUTBOX: Final = _TABLES["outbox"]
 _OPEN: Final = ("queued", "sending")
+_LANE_LOCKS: Final = text(
+    "SELECT pg_advisory_xact_lock(hashtextextended(lane, 7328532711))"
+    " FROM unnest(CAST(:lanes AS text[])) AS lane"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +74,8 @@ class Choice:
     """What to do with the deliveries that are due: send them, or put them off."""
 
     claimed: list[Due]
-    #: `(delivery id, instant in ms)`.
-    put_off: list[tuple[str, int]]
+    #: Delivery ids by the instant in ms until which they are put off.
+    put_off: dict[int, list[str]]
 
 
 class DeliveryStore:
@@ -101,6 +105,7 @@ class DeliveryStore:
         ordered = sorted(rows, key=lambda row: (row["target"], row["event_id"]))
         async with self._writing() as connection:
             if ordered:
+                await _lock_lanes(connection, lanes)
                 await connection.execute(self._insert, ordered)
                 await _move_on(connection, lanes)
             if handed_over:
@@ -126,17 +131,23 @@ class DeliveryStore:
         now_ms: int,
         claim_until_ms: int,
         choose: Callable[[list[Due]], Choice],
+        crowded: Collection[str] = (),
     ) -> tuple[list[Claim], int]:
         """Write down what became of attempts, move their lanes on, and claim what is due.
 
-        `choose` sees the due deliveries, longest due first, and must not block. Returns the claims
-        and how many deliveries were looked at. A claim that somebody else has taken over in the
-        meantime is not changed by its former holder.
+        `choose` sees the due deliveries, longest due first but those for the `crowded` targets
+        last, and must not block. Returns the claims and how many deliveries were looked at. A claim
+        that somebody else has taken over in the meantime is not changed by its former holder.
         """
         async with self._writing() as connection:
             if finished:
                 await _write_down(connection, finished, now_ms=now_ms)
-            due = await self._due(connection, now_ms)
+            if crowded:
+                target = _DELIVERY.c.target
+                due = await _due(connection, now_ms, target.not_in(crowded))
+                due += await _due(connection, now_ms, target.in_(crowded))
+            else:
+                due = await _due(connection, now_ms, true())
             choice = choose(due)
             if choice.claimed:
                 await connection.execute(
@@ -144,30 +155,18 @@ class DeliveryStore:
                     .where(_DELIVERY.c.id.in_([row.id for row in choice.claimed]))
                     .values(state="sending", claimed_until_ms=claim_until_ms)
                 )
-            if choice.put_off:
+            for until_ms, ids in choice.put_off.items():
                 await connection.execute(
                     update(_DELIVERY)
-                    .where(_DELIVERY.c.id == bindparam("b_id"))
-                    .values(next_attempt_ms=bindparam("b_at")),
-                    [{"b_id": delivery, "b_at": at_ms} for delivery, at_ms in choice.put_off],
+                    .where(_DELIVERY.c.id.in_(ids))
+                    .values(next_attempt_ms=until_ms)
                 )
         return [Claim(row, claim_until_ms) for row in choice.claimed], len(due)
 
-    async def _due(self, connection: AsyncConnection, now_ms: int) -> list[Due]:
-        columns = [_DELIVERY.c[name] for name in Due.__dataclass_fields__]
-        statement = (
-            select(*columns)
-            .where(_DELIVERY.c.state == "queued", _DELIVERY.c.next_attempt_ms <= now_ms)
-            .order_by(_DELIVERY.c.next_attempt_ms)
-            .limit(CANDIDATES_MAX)
-            .with_for_update(skip_locked=True)  # SQLite has no such clause and needs none
-        )
-        return [Due(*row) for row in await connection.execute(statement)]
+    async def free_claims(self, *, now_ms: int, every_claim: bool = False) -> int:
+        """Queue what a dead worker was sending; with `every_claim` before the claims expire.
 
-    async def repair(self, *, now_ms: int, every_claim: bool = False) -> int:
-        """Free claims whose holder died, and lanes that two transactions left without a head.
-
-        With `every_claim` even those that have not expired. Returns how many deliveries can go on.
+        Returns how many deliveries can go on.
         """
         over = _DELIVERY.c.state == "sending"
         if not every_claim:
@@ -175,20 +174,37 @@ class DeliveryStore:
         expired = select(_DELIVERY.c.id).where(over).limit(REPAIR_MAX)
         async with self._database.connect() as connection:
             ids = [row[0] for row in await connection.execute(expired)]
-            headless = _headless().with_only_columns(_DELIVERY.c.lane).limit(REPAIR_MAX)
-            lanes = sorted({row[0] for row in await connection.execute(headless)})
-        if not ids and not lanes:
-            return 0
-        async with self._writing() as connection:
-            if ids:
+        if ids:
+            async with self._writing() as connection:
                 await connection.execute(
                     update(_DELIVERY)
                     .where(_DELIVERY.c.id.in_(ids), over)
                     .values(state="queued", next_attempt_ms=now_ms, claimed_until_ms=0)
                 )
-            if lanes:
+        return len(ids)
+
+    async def free_lanes(self) -> int:
+        """Move on lanes without a head, which nobody should leave; returns how many there were."""
+        headless = _headless().with_only_columns(_DELIVERY.c.lane).limit(REPAIR_MAX)
+        async with self._database.connect() as connection:
+            lanes = sorted({row[0] for row in await connection.execute(headless)})
+        if lanes:
+            async with self._writing() as connection:
+                await _lock_lanes(connection, lanes)
                 await _move_on(connection, lanes)
-        return len(ids) + len(lanes)
+        return len(lanes)
+
+
+async def _due(connection: AsyncConnection, now_ms: int, wanted: ColumnElement[bool]) -> list[Due]:
+    """Return deliveries that are due, longest due first, and lock them."""
+    statement = (
+        select(*(_DELIVERY.c[name] for name in Due.__dataclass_fields__))
+        .where(_DELIVERY.c.state == "queued", _DELIVERY.c.next_attempt_ms <= now_ms, wanted)
+        .order_by(_DELIVERY.c.next_attempt_ms)
+        .limit(CANDIDATES_MAX)
+        .with_for_update(skip_locked=True)  # SQLite has no such clause and needs none
+    )
+    return [Due(*row) for row in await connection.execute(statement)]
 
 
 def _headless() -> Any:
@@ -208,6 +224,16 @@ def _headless() -> Any:
     return select(_DELIVERY.c.id).where(_DELIVERY.c.state == "waiting", ~before)
 
 
+async def _lock_lanes(connection: AsyncConnection, lanes: Sequence[str]) -> None:
+    """Keep other transactions from deciding who is next in these lanes; `lanes` are sorted.
+
+    Without it a delivery that is taken in while the one before it is finished would be seen by
+    neither of the two, and wait for ever. On SQLite there is one writer at a time anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        await connection.execute(_LANE_LOCKS, {"lanes": list(lanes)})
+
+
 async def _move_on(connection: AsyncConnection, lanes: Sequence[str]) -> None:
     """Queue the first waiting delivery of each lane that has no head."""
     heads = _headless().where(_DELIVERY.c.lane.in_(lanes))
@@ -222,6 +248,9 @@ async def _write_down(
     connection: AsyncConnection, finished: Sequence[Finished], *, now_ms: int
 ) -> None:
     """Store attempts and new states, and move the lanes of what is over on."""
+    lanes = sorted({item.claim.due.lane for item in finished if item.state != "queued"})
+    if lanes:
+        await _lock_lanes(connection, lanes)
     attempts = [item.attempt for item in finished if item.attempt is not None]
     if attempts:
         await connection.execute(insert(_ATTEMPT), attempts)
@@ -248,7 +277,6 @@ async def _write_down(
             for item in sorted(finished, key=lambda item: item.claim.due.id)
         ],
     )
-    lanes = sorted({item.claim.due.lane for item in finished if item.state != "queued"})
     if lanes:
         await _move_on(connection, lanes)
     targets = sorted({item.claim.due.target for item in finished if item.recovered})

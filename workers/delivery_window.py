@@ -7,6 +7,9 @@ All of it is a hint in memory: losing it costs a few attempts, never a delivery.
 """
 
 import asyncio
+import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +33,8 @@ class Host:
     claimed: int = 0
     failures: int = 0
     attempt_s: float = _FIRST_GUESS_S
+    #: When an attempt ended last, or the first of the present ones began; monotonic.
+    progress_s: float = 0.0
     #: Deliveries put off in the present turn.
     put_off: int = 0
 
@@ -37,7 +42,14 @@ class Host:
 class Window:
     """The places for attempts of one delivery worker."""
 
-    def __init__(self, *, total_max: int, per_host_max: int) -> None:
+    def __init__(
+        self,
+        *,
+        total_max: int,
+        per_host_max: int,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._monotonic_s = monotonic_s
         self._total_max = total_max
         self._per_host_max = per_host_max
         self._hosts: dict[str, Host] = {}
@@ -73,6 +85,8 @@ class Window:
         else:
             claims_max = self._per_host_max * CLAIM_FACTOR
         if host.claimed < claims_max:
+            if not host.claimed:
+                host.progress_s = self._monotonic_s()
             host.claimed += 1
             self._claimed += 1
             return None
@@ -81,8 +95,12 @@ class Window:
         host.put_off += 1
         running_max = min(claims_max, self._per_host_max)
         ahead = host.claimed + host.put_off
-        wait_s = _OVERHEAD_FACTOR * ahead * host.attempt_s / running_max
-        return min(DEFER_MAX_S, max(DEFER_MIN_S, wait_s))
+        # A host that hangs has not failed yet, but is known to take this long at least.
+        attempt_s = max(host.attempt_s, self._monotonic_s() - host.progress_s)
+        wait_s = _OVERHEAD_FACTOR * ahead * attempt_s / running_max
+        # In bands, so that many deliveries are put off by one statement.
+        band_s = DEFER_MIN_S * math.exp2(math.ceil(math.log2(max(1.0, wait_s / DEFER_MIN_S))))
+        return min(DEFER_MAX_S, band_s)
 
     def release(self, name: str, *, ok: bool | None, took_s: float) -> bool:
         """Give a place back; `ok` is None when nothing was tried.
@@ -91,6 +109,7 @@ class Window:
         """
         host = self.host(name)
         host.claimed -= 1
+        host.progress_s = self._monotonic_s()
         self._claimed -= 1
         if ok is None:
             return False

@@ -95,7 +95,7 @@ async def test_a_claim_whose_commit_is_unknown_is_not_sent_before_it_has_expired
     async with desk.delivering() as worker:
         failing = Failing(worker._store.turn, 1, lost(), late=True)
         monkeypatch.setattr(worker._store, "turn", failing)
-        monkeypatch.setattr(deliveries, "REPAIR_S", 0.0)
+        monkeypatch.setattr(deliveries, "FREE_CLAIMS_S", 0.0)
         await desk.publish(desk.event())
         await failing.failed.wait()
         (row,) = await desk.rows("delivery")
