@@ -41,13 +41,12 @@ class Settings(BaseSettings):
     #: Name of the pool that a placement worker serves.
     pool: str = "default"
 
-    #: Address and port of the gateway.
+    #: Address on which the gateway listens.
     host: str = "127.0.0.1"
+    #: Port on which the gateway listens; 0 takes a free one.
     port: int = Field(default=8090, ge=0, le=65_535)
     #: Wildcard domain: `acme.<base_domain>` and `acme-5.<base_domain>` are credentials.
     base_domain: str = ""
-    #: Public URL of this installation, for links in answers; empty: `http://host:port`.
-    public_url: str = ""
     #: Longest request line and header field that is read, bytes.
     line_bytes_max: int = Field(default=65_536, ge=8_192, le=1_048_576)
     #: Longest body of a create call, bytes; other calls take 1 MiB.
@@ -76,8 +75,9 @@ class Settings(BaseSettings):
 
     #: Every node is polled this often (jittered by a fifth).
     poll_interval_s: Seconds = 5
-    #: A node is down after this many polls in a row without an answer, up after as many with one.
+    #: A node is down after this many polls in a row without an answer.
     node_down_after: int = Field(default=3, ge=1, le=100)
+    #: A node that was down is up again after this many polls in a row with an answer.
     node_up_after: int = Field(default=2, ge=1, le=100)
     #: A node that was down for this long has lost its meetings.
     node_lost_after_s: Seconds = 120
@@ -86,11 +86,13 @@ class Settings(BaseSettings):
     delivery_steps_s: tuple[float, ...] = (
         0, 5, 30, 120, 300, 900, 3_600, 10_800, 28_800, 86_400, 140_400,
     )  # fmt: skip
-    #: One attempt: connect, and in total.
+    #: One attempt until the connection stands.
     delivery_connect_timeout_s: Seconds = 5
+    #: One attempt in total, body included.
     delivery_timeout_s: Seconds = 15
-    #: Attempts at the same time, in total and for one host.
+    #: Attempts at the same time, in total.
     deliveries_max: int = Field(default=256, ge=1, le=10_000)
+    #: Attempts at the same time for one host.
     deliveries_per_target_max: int = Field(default=8, ge=1, le=1_000)
     #: Networks (CIDR, comma-separated) that callbacks may reach although they are not public.
     callback_networks: str = ""
@@ -101,6 +103,7 @@ class Settings(BaseSettings):
     keep_days: int = Field(default=7, ge=1, le=3_650)
     #: `json`, `console`, or `auto` (console on a terminal).
     log_format: str = "auto"
+    #: `debug`, `info`, `warning` or `error`.
     log_level: str = "info"
     #: Crash points for tests: `name:count,…`; the process kills itself there.
     failpoints: str = ""
