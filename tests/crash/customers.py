@@ -79,12 +79,14 @@ class Customer:
     async def persist(self, call: str, **params: object) -> Reply:
         """Repeat a call until somebody gives an answer that is more than “try again”."""
         started_s = time.monotonic()
+        last = ""
         for tries in itertools.count(1):
-            last = ""
             try:
                 reply = await self.once(call, **params)
                 if reply.key not in PASSING:
                     took_s = time.monotonic() - started_s
+                    if took_s > 3:
+                        print("SLOW", call, params, took_s, tries, last)
                     return Reply(reply.ok, reply.key, reply.internal_id, reply.text, took_s, tries)
                 last = reply.text
             except (aiohttp.ClientError, TimeoutError) as error:

@@ -273,7 +273,7 @@ class Embedded(Installation):
 
 
 class Servers(Installation):
-    """Two gateways, an active worker and a standby, a delivery worker; on two servers."""
+    """Two gateways, a delivery worker, a placement worker and standbys; on two servers."""
 
     def __init__(
         self, directory: Path, name: str, *, postgresql: PostgreSQL, rabbitmq: RabbitMQ
@@ -312,7 +312,6 @@ class Servers(Installation):
         for process in others:
             process.environment = {**self.environment, **settings}
             process.spawn()
-        self.add_worker()
         self.add_worker()
         for process in others:
             process.wait_ready()
@@ -359,11 +358,11 @@ class Servers(Installation):
         if point.startswith("d."):
             return self._armed_again(self.deliveries, point)
         armed = self.add_worker(SEATKEEP_FAILPOINTS=point)
-        for worker in self.workers:
-            if worker is not armed:
-                worker.stop()
-        self.wait_active(armed)
+        former = self.workers[:-1]
         self.add_worker()
+        for worker in former:
+            worker.stop()
+        self.wait_active(armed)
         return armed
 
     def _armed_again(self, process: ProductProcess, point: str) -> ProductProcess:
@@ -382,7 +381,7 @@ class Servers(Installation):
                 process.environment = {**self.environment, **self._settings_now}
                 process.start()
         self.workers = [worker for worker in self.workers if worker.running]
-        while len(self.workers) < 2:
+        if not self.workers:
             self.add_worker()
 
 
