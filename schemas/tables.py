@@ -228,7 +228,8 @@ class DeliveryRow(SQLModel, table=True):
     url: str = Field(max_length=4096)
     dialect: str
     body: bytes = Field(sa_type=LargeBinary)
-    state: str = "queued"  # queued, sending, delivered, parked
+    #: `waiting` behind another one of its lane, else queued, sending, delivered or parked.
+    state: str = "queued"
     attempts: int = 0
     next_attempt_ms: int = Field(sa_type=BigInteger)
     #: A worker that dies while sending loses its claim at this time.
