@@ -20,6 +20,8 @@ from gateway.parts import Parts
 _SHUTDOWN_S: Final = 10.0
 _BACKLOG: Final = 1_024
 _HEADERS_MAX: Final = 128
+#: A credential in a path, doubled slashes around it tolerated.
+_SLUG: Final = "{slug:/*[^/]+/+}"
 _FLOOD_EVERY_S: Final = 10.0
 
 log = structlog.get_logger(__name__)
@@ -35,8 +37,8 @@ def make_app(parts: Parts) -> web.Application:
     # The first ones are looked up directly, the rest by their prefix.
     for call in ("join", "isMeetingRunning", "create", "end", "getMeetingInfo", "getMeetings"):
         app.router.add_route("*", f"/bigbluebutton/api/{call}", dispatch.handle)
-    for prefix in ("/bigbluebutton", "/b3lb/t", "/t"):
-        app.router.add_route("*", prefix + "{rest:(/.*)?}", dispatch.handle)
+    for start in ("/bigbluebutton", f"/b3lb/t/{_SLUG}bbb", f"/t/{_SLUG}bigbluebutton"):
+        app.router.add_route("*", start + "{rest:(/.*)?}", dispatch.handle)
     # Doubled slashes in front.
     app.router.add_route("*", r"/{rest:/.*}", dispatch.handle)
     app.router.add_get("/healthz", _healthz)

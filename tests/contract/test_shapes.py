@@ -51,6 +51,8 @@ async def test_the_index_needs_no_checksum(run: World, path: str, query: str) ->
         "/b3lb/t/acme-005/bbb/api",
         "/t/acme-5/bigbluebutton/api",
         "//t//acme-5//bigbluebutton//api",
+        "/t//acme-5//bigbluebutton//api",
+        "/b3lb/t//acme-5//bbb/api",
     ],
 )
 async def test_a_path_names_the_credential(run: World, prefix: str) -> None:

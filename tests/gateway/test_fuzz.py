@@ -46,7 +46,7 @@ TYPES = st.sampled_from(
 )
 SIGNED = st.sampled_from(["signed", ""])
 PROFILE = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
