@@ -161,7 +161,13 @@ class Installation:
 
     async def status(self) -> dict[str, Any]:
         """Return what `seatkeep status --json` shows."""
-        result = await self.command("status", "--json")
+        return await asyncio.to_thread(self.status_now)
+
+    def status_now(self) -> dict[str, Any]:
+        """Return the same to a fixture that has no event loop."""
+        result = run_command(
+            "status", "--json", directory=self.directory, environment=self.environment
+        )
         assert result.exit_code == 0, result.errors
         shown: dict[str, Any] = json.loads(result.output)
         return shown
