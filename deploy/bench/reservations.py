@@ -22,7 +22,7 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from scheduler import operations
-from scheduler.assembly import Assembly, assembled
+from scheduler.assembly import Assembly, assembled, calm_collector
 from scheduler.bus.errors import BusOverloaded
 from scheduler.bus.interface import Bus, Ticket
 from scheduler.database import Database
@@ -268,4 +268,5 @@ async def _worker() -> None:
 if __name__ == "__main__":
     import uvloop
 
+    calm_collector()
     uvloop.run(_worker())

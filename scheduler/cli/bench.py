@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
+from scheduler.assembly import calm_collector
 from scheduler.cli import printing
 from scheduler.cli.root import app
 
@@ -27,6 +28,7 @@ def _print(work: Any) -> None:
 
     # Logs of a measured process would be measured too.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    calm_collector()
     printing.document(uvloop.run(work))
 
 

@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from scheduler import logs, settings
-from scheduler.assembly import AlreadyRunningError
+from scheduler.assembly import AlreadyRunningError, calm_collector
 from scheduler.bus.errors import BusError
 from scheduler.cli import printing
 from scheduler.database import UnfitDatabaseError
@@ -54,6 +54,7 @@ def run(work: Coroutine[Any, Any, Result], loaded: Settings, role: str) -> Resul
     if role in _QUIET:
         loaded = loaded.model_copy(update={"log_level": "warning"})
     logs.configure(loaded, role)
+    calm_collector()
     try:
         return uvloop.run(work)
     except (OperationError, VaultError, UnfitDatabaseError, AlreadyRunningError) as error:
