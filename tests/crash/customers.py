@@ -85,8 +85,6 @@ class Customer:
                 reply = await self.once(call, **params)
                 if reply.key not in PASSING:
                     took_s = time.monotonic() - started_s
-                    if took_s > 3:
-                        print("SLOW", call, params, took_s, tries, last)
                     return Reply(reply.ok, reply.key, reply.internal_id, reply.text, took_s, tries)
                 last = reply.text
             except (aiohttp.ClientError, TimeoutError) as error:
