@@ -149,11 +149,9 @@ class Meetings:
     def apply(self, view: MeetingView) -> None:
         """Take a view unless a newer one is known."""
         meeting_id, version = view["id"], view["version"]
+        if self._version(meeting_id) >= version:
+            return
         known = self._by_id.get(meeting_id)
-        if known is not None and known.view["version"] >= version:
-            return
-        if self._ended.get(meeting_id, -1) >= version:
-            return
         self._sequence += 1
         if known is not None:
             self._remove(known)
@@ -166,6 +164,10 @@ class Meetings:
             for waiter in self._waiters.pop(meeting_id, ()):
                 if not waiter.done():
                     waiter.set_result(view)
+
+    def _version(self, meeting_id: str) -> int:
+        known = self._by_id.get(meeting_id)
+        return known.view["version"] if known else self._ended.get(meeting_id, -1)
 
     def _insert(self, entry: Entry) -> None:
         view = entry.view
@@ -299,9 +301,12 @@ class Meetings:
                 else:
                     await self._sync()
             except StoreDown as error:
-                if not self.ready:
-                    self._reload_due.set()
                 log.warning("meetings could not be compared with the store", error=str(error))
+                self._reload_due.set()
+                await asyncio.sleep(SYNC_EVERY_S)
+            except Exception:
+                # Reads go on from what is known, and each miss still asks the store itself.
+                log.exception("comparing meetings with the store failed")
                 await asyncio.sleep(SYNC_EVERY_S)
 
     async def _reload(self) -> None:
@@ -309,7 +314,8 @@ class Meetings:
         records = await self._reader.live_meetings()
         alive = {record.id for record in records}
         for record in records:
-            self.apply(view_of(record))
+            if self._version(record.id) < record.version:
+                self.apply(view_of(record))
         # What came by the feed while reading is newer than the reading.
         for entry in [e for e in self._by_id.values() if e.view["id"] not in alive]:
             if entry.sequence <= mark:
@@ -325,8 +331,7 @@ class Meetings:
         while True:
             records = await self._reader.changed_since(since_ms, rows_max)
             for record in records:
-                known = self._by_id.get(record.id)
-                if known is None or known.view["version"] < record.version:
+                if self._version(record.id) < record.version:
                     self.apply(view_of(record))
             if records:
                 self._synced_ms = max(self._synced_ms, records[-1].updated_ms)

@@ -204,3 +204,57 @@ async def test_readiness_names_what_is_missing(run: World, bus: FragileBus) -> N
     reply = await run.raw("GET", run.origin + "/readyz")
     assert reply.status == 503
     assert '"bus":false' in reply.text
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status", "key"),
+    [
+        ("Content-Encoding: gzip\r\nContent-Length: 5", b"12345", {400}, None),
+        ("Transfer-Encoding: chunked", b"zz\r\n", {400}, None),
+        (
+            "Transfer-Encoding: chunked",
+            (b"10000\r\n" + b"x" * 65_536 + b"\r\n") * 17 + b"0\r\n\r\n",
+            {200},
+            b"requestTooLarge",
+        ),
+    ],
+)
+async def test_broken_bodies_are_the_callers_fault(
+    run: World, headers: str, body: bytes, status: set[int], key: bytes | None
+) -> None:
+    query = checksum.signed_query("create", "name=Room&meetingID=room-42", world.SECRET)
+    host, port = run.origin.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        f"POST /bigbluebutton/api/create?{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        f"Content-Type: application/xml\r\n{headers}\r\n\r\n".encode()
+        + body
+    )
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    assert int(answer.split(b" ")[1]) in status, answer
+    assert key is None or key in answer
+    writer.close()
+
+
+async def test_the_cache_loads_again_after_an_outage_of_the_store(
+    run: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.meetings.SYNC_EVERY_S", 0.02)
+    asked = asyncio.Event()
+
+    async def ask(_self: Reader, _statement: object) -> Any:
+        asked.set()
+        raise StoreDown("the database does not answer")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Reader, "_rows", ask)
+        async with asyncio.timeout(5):
+            await asked.wait()
+    await run.create()
+    entry = run.parts.meetings.lookup(1, "room-42")
+    assert entry is not None
+    run.parts.meetings._remove(entry)
+    async with asyncio.timeout(5):
+        while run.parts.meetings.lookup(1, "room-42") is None:
+            await asyncio.sleep(0.01)

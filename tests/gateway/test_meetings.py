@@ -391,3 +391,20 @@ async def test_reads_that_are_given_up_leave_nothing_behind() -> None:
     assert [type(error) for error in found] == [asyncio.CancelledError] * 2
     assert not flights._flying
     assert not flights._boarding
+
+
+async def test_keeping_up_survives_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.meetings.SYNC_EVERY_S", 0.01)
+    store = Store()
+    meetings = cache(store)
+    await meetings.start()
+    broken = record(1, doc=b"not JSON")
+    store.rows = {broken.id: broken}
+    reads = store.reads
+    while store.reads < reads + 2:
+        await asyncio.sleep(0.01)
+    store.rows = {record(1).id: record(1)}
+    async with asyncio.timeout(5):
+        while meetings.lookup(1, "room-1") is None:
+            await asyncio.sleep(0.01)
+    await meetings.close()
