@@ -97,16 +97,22 @@ async def _gateway(assembly: Assembly) -> AsyncIterator[str]:
     from scheduler.ledger.reading import Reader
 
     reader = Reader(assembly.database)
-    runner = await gateways.serve(
-        GatewayParts(
-            settings=assembly.settings,
-            directory=assembly.directory,
-            bus=assembly.bus,
-            reader=reader,
-            nodes=assembly.client,
-            meetings=Meetings(reader, now_ms=unix_ms),
-        )
+    parts = GatewayParts(
+        settings=assembly.settings,
+        directory=assembly.directory,
+        bus=assembly.bus,
+        reader=reader,
+        nodes=assembly.client,
+        meetings=Meetings(reader, now_ms=unix_ms),
     )
+    try:
+        runner = await gateways.serve(parts)
+    except OSError as error:
+        where = f"{assembly.settings.host}:{assembly.settings.port}"
+        printing.fail(
+            f"cannot listen on {where} ({error.strerror}): stop what listens there, or choose"
+            " another port with --port or SEATKEEP_PORT"
+        )
     try:
         host, port = runner.addresses[0][:2]
         yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
