@@ -36,7 +36,9 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json:
 
 def document(value: Any) -> None:
     """Print JSON."""
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+    sys.stdout.write(
+        orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n"
+    )
 
 
 def fail(message: str, *, code: int = FAILED) -> NoReturn:
