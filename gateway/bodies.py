@@ -5,8 +5,10 @@ form may carry the checksum. Called by the dispatch when a request has a body.
 """
 
 import asyncio
+import re
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlencode
 
 from aiohttp import web
 from lxml import etree
@@ -22,6 +24,10 @@ MODULES_BYTES_MAX: Final = 1_048_576
 #: Larger documents are checked outside the event loop.
 _INLINE_BYTES_MAX: Final = 65_536
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
+_MULTIPART_TYPE: Final = "multipart/form-data"
+_BOUNDARY: Final = re.compile(r"boundary=\"?([A-Za-z0-9'()+_,./:=? -]{1,70})", re.ASCII)
+_FIELD_NAME: Final = re.compile(rb"\bname=\"([^\"\r\n]{0,300})\"")
+_PART_HEAD_BYTES_MAX: Final = 4_096
 _XML_TYPES: Final = frozenset(("application/xml", "text/xml"))
 
 
@@ -31,6 +37,8 @@ class Body:
 
     media_type: str
     content: bytes
+    #: The whole header, for the boundary of a multipart form.
+    content_type: str = ""
 
     @property
     def is_xml(self) -> bool:
@@ -42,10 +50,14 @@ class Body:
     @property
     def is_form(self) -> bool:
         """Whether it holds parameters."""
+        if self.media_type == _MULTIPART_TYPE:
+            return True
         return self.media_type == _FORM_TYPE and not self.is_xml
 
     def form(self) -> str:
-        """Return the form as text, still encoded."""
+        """Return the form as text, still encoded; a multipart one as if it were plain."""
+        if self.media_type == _MULTIPART_TYPE:
+            return urlencode(_parts(self.content_type, self.content))
         return self.content.decode("utf-8", "replace")
 
     def params(self) -> Params:
@@ -79,12 +91,30 @@ async def read(request: web.Request, *, bytes_max: int, timeout_s: float) -> Bod
         raise ApiFailure("unsupportedRequest", "The body is broken.", status=400) from error
     if not content.strip():
         return None
-    media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return Body(media_type, bytes(content))
+    content_type = request.headers.get("Content-Type", "")
+    return Body(content_type.partition(";")[0].strip().lower(), bytes(content), content_type)
 
 
 def _too_large(bytes_max: int) -> ApiFailure:
     return ApiFailure("requestTooLarge", f"The body is longer than {bytes_max} bytes.")
+
+
+def _parts(content_type: str, content: bytes) -> list[tuple[str, bytes]]:
+    """Return the fields of a multipart form; files and what cannot be read are left out.
+
+    By hand: the standard library's parser follows nested parts, as deep as a stranger likes.
+    """
+    boundary = _BOUNDARY.search(content_type)
+    if boundary is None:
+        return []
+    found = []
+    parts = content.split(b"--" + boundary.group(1).encode(), params.PARAMS_MAX + 2)
+    for part in parts[1 : params.PARAMS_MAX + 2]:
+        head, gap, value = part.partition(b"\r\n\r\n")
+        name = _FIELD_NAME.search(head[:_PART_HEAD_BYTES_MAX])
+        if gap and name is not None and b"filename" not in head:
+            found.append((name.group(1).decode("utf-8", "replace"), value.removesuffix(b"\r\n")))
+    return found
 
 
 async def modules(body: Body) -> str:

@@ -160,6 +160,27 @@ async def test_a_form_may_carry_parameters_and_checksum(run: World) -> None:
     assert reply["meetingID"] == "room-42"
 
 
+async def test_a_form_may_be_multipart(run: World) -> None:
+    """PHP sends such forms when it is given an array."""
+    fields = {
+        "name": "Caf\u00e9",
+        "meetingID": "room-42",
+        "checksum": "7c5ea361cdb4afdfdd1790673b8a335f75b64817",
+    }
+    form = "".join(
+        f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    )
+    reply = await run.raw(
+        "POST",
+        run.url("create"),
+        data=f"{form}--b--\r\n".encode(),
+        headers={"Content-Type": "multipart/form-data; boundary=b"},
+    )
+    assert reply["meetingID"] == "room-42"
+    assert "Caf\u00e9" in (await run.call("getMeetings")).text
+
+
 async def test_a_get_may_have_a_form_body(run: World) -> None:
     form = b"name=Room&meetingID=room-42&checksum=7c5ea361cdb4afdfdd1790673b8a335f75b64817"
     reply = await run.raw("GET", run.url("create"), data=form, headers=FORM)

@@ -39,10 +39,31 @@ QUERY = st.lists(ITEM, max_size=8).map("&".join)
 BODIES = st.one_of(
     st.binary(max_size=200),
     QUERY.map(str.encode),
-    st.sampled_from([b"<a/>", b"<a>", b"<!DOCTYPE a><a/>", b"\xef\xbb\xbf<a/>", b" <a/>", b"&&&"]),
+    st.sampled_from(
+        [
+            b"<a/>",
+            b"<a>",
+            b"<!DOCTYPE a><a/>",
+            b"\xef\xbb\xbf<a/>",
+            b" <a/>",
+            b"&&&",
+            b'--b\r\nContent-Disposition: form-data; name="meetingID"\r\n\r\nx\r\n--b--',
+            b"--b\r\n\r\n--b--",
+        ]
+    ),
 )
 TYPES = st.sampled_from(
-    ["", "application/xml", "text/xml;charset=x", "application/x-www-form-urlencoded", "a", ";"]
+    [
+        "",
+        "application/xml",
+        "text/xml;charset=x",
+        "application/x-www-form-urlencoded",
+        "a",
+        ";",
+        "multipart/form-data; boundary=b",
+        "multipart/form-data",
+        "multipart/form-data; boundary=%",
+    ]
 )
 SIGNED = st.sampled_from(["signed", ""])
 PROFILE = settings(
