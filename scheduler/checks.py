@@ -156,7 +156,10 @@ def node_url(entered: str) -> str:
 
 def endpoint_url(entered: str) -> str:
     """Return the URL of an endpoint as it was entered: its receiver may compare it by letters."""
-    _web_url(entered, ENDPOINT_URL_CHARACTERS_MAX)
+    url = _web_url(entered, ENDPOINT_URL_CHARACTERS_MAX)
+    if url.user is not None or url.password is not None:
+        # Callbacks refuse such a URL, so it must not look as if it were in use.
+        raise OperationError("the URL of an endpoint has no user name or password in it")
     return entered.strip()
 
 

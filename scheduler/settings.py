@@ -5,6 +5,7 @@ is not known is an error, so that a typing mistake cannot silently leave a defau
 """
 
 import inspect
+import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,12 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 class UnknownSettingError(ValueError):
     """A `SEATKEEP_*` name in the environment is not a setting."""
+
+
+def _one_of(entered: str, known: tuple[str, ...]) -> str:
+    if entered not in known:
+        raise ValueError(f"{entered!r} is none of {', '.join(known)}")
+    return entered
 
 
 class Settings(BaseSettings):
@@ -123,6 +130,26 @@ class Settings(BaseSettings):
         if not steps or any(step < 0 for step in steps):
             raise ValueError("SEATKEEP_DELIVERY_STEPS_S needs at least one step, none negative")
         return steps
+
+    @field_validator("callback_networks")
+    @classmethod
+    def _networks(cls, text: str) -> str:
+        for part in filter(None, map(str.strip, text.split(","))):
+            try:
+                ipaddress.ip_network(part)
+            except ValueError as error:
+                raise ValueError(f"{error}; a network looks like 10.0.0.0/8") from error
+        return text
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, level: str) -> str:
+        return _one_of(level.lower(), ("debug", "info", "warning", "error", "critical"))
+
+    @field_validator("log_format")
+    @classmethod
+    def _known_format(cls, form: str) -> str:
+        return _one_of(form, ("json", "console", "auto"))
 
     @model_validator(mode="after")
     def _bus_fits_database(self) -> "Settings":

@@ -6,7 +6,7 @@ Owns the layout of what an operator sees of a running installation; `scheduler.o
 import typer
 from pydantic import SecretStr
 
-from scheduler import overview
+from scheduler import logs, overview
 from scheduler.cli import printing
 from scheduler.cli.manage import JsonOption, perform
 from scheduler.cli.root import app, settings_or_fail
@@ -58,4 +58,5 @@ def _shown(value: object) -> str:
         return "(set)" if value.get_secret_value() else ""
     if isinstance(value, tuple):
         return ", ".join(f"{item:g}" for item in value)
-    return str(value)
+    # A database URL has a password in it.
+    return str(logs.mask(str(value)))

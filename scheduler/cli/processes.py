@@ -221,14 +221,17 @@ def simulator(
     from deploy.simulator.settings import SimulatorSettings
 
     loaded = settings_or_fail()
-    nodes = [
-        SimulatorSettings(
-            name=name if count == 1 else f"{name}-{number}",
-            port=port + number - 1 if port else 0,
-            secret=secret,
-            data_dir=data / f"{name}-{number}" if data else None,
-            delay_s=delay_ms / 1000,
-        )
-        for number in range(1, count + 1)
-    ]
+    try:
+        nodes = [
+            SimulatorSettings(
+                name=name if count == 1 else f"{name}-{number}",
+                port=port + number - 1 if port else 0,
+                secret=secret,
+                data_dir=data / f"{name}-{number}" if data else None,
+                delay_s=delay_ms / 1000,
+            )
+            for number in range(1, count + 1)
+        ]
+    except ValueError as error:
+        printing.fail(str(error), code=printing.MISUSED)
     run(demos.run_simulators(nodes, with_parent=with_parent), loaded, "simulator")

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import typer
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from scheduler import logs, settings
 from scheduler.assembly import AlreadyRunningError, calm_collector
@@ -61,6 +62,9 @@ def run(work: Coroutine[Any, Any, Result], loaded: Settings, role: str) -> Resul
         printing.fail(str(error))
     except BusError as error:
         printing.fail(f"the message broker cannot be used: {error}")
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        printing.fail(f"the database cannot be used: {logs.mask(reason)}")
     except OSError as error:
         printing.fail(f"a service cannot be reached: {error}")
 
