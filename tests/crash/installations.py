@@ -1,19 +1,14 @@
 """Two installations as real processes: everything in one, and servers with standbys.
 
-Owns starting, arming with a crash point, restarting and stopping, and a look into the store from
-outside. Only processes that were started here are ever signalled. Methods block; tests call them
-through `asyncio.to_thread`. Used by the crash tests.
+Owns starting, arming with a crash point, restarting and stopping. Only processes that were started
+here are ever signalled. Methods block; tests call them through `asyncio.to_thread`. Used by the
+crash tests.
 """
 
-import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
-
-from sqlalchemy import select
 
 from scheduler import operations
 from scheduler.assembly import assembled
@@ -21,14 +16,12 @@ from scheduler.bus.rabbit.topology import Topology
 from scheduler.bus.rabbit.tuning import RabbitTuning
 from scheduler.database import Database
 from scheduler.settings import Settings
-from schemas.tables import CommandRow, MeetingRow, OutboxRow, PoolRow, SubscriptionRow
+from tests.crash import store
 from tests.crash.customers import SECRET
 from tests.services.ports import free_port
 from tests.services.postgresql import PostgreSQL
 from tests.services.processes import ProductProcess
 from tests.services.rabbitmq import RabbitMQ
-
-Result = TypeVar("Result")
 
 NODE_SECRET = "crash-node-secret"
 NODES = 3
@@ -54,22 +47,6 @@ INTERVALS = {
 }
 
 
-@dataclass(frozen=True)
-class Row:
-    """A meeting in the ledger."""
-
-    meeting: str
-    external_id: str
-    state: str
-    live: bool
-    node: int | None
-    seats: int
-    start_s: int
-    end_s: int
-    version: int
-    internal_id: str
-
-
 class SimulatedNode:
     """One BigBlueButton server in small, in a process of its own; keeps its memory on disk."""
 
@@ -89,6 +66,8 @@ class SimulatedNode:
 class Installation(ABC):
     """What the tests ask of an installation, whatever it consists of."""
 
+    #: Starts the slugs of its customers, so that a receiver can tell two installations apart.
+    kind: str
     #: The addresses of its gateways.
     origins: tuple[str, ...]
 
@@ -98,6 +77,10 @@ class Installation(ABC):
         self.nodes = [SimulatedNode(f"node-{number}", directory) for number in range(1, NODES + 1)]
         self._small = iter(range(SMALL_CUSTOMERS))
         self._stream = iter(range(STREAM_CUSTOMERS))
+        self.settings = Settings(
+            data_dir=directory, database_url=self.environment.get("SEATKEEP_DATABASE_URL", "")
+        )
+        self.store = store.Store(self.settings)
         self._changed = False
 
     # Setting up
@@ -107,17 +90,16 @@ class Installation(ABC):
         self.directory.mkdir(parents=True, exist_ok=True)
         for node in self.nodes:
             node.process.spawn()
-        _run(self._configure(callbacks))
+        store.run(self._configure(callbacks))
         for node in self.nodes:
             node.process.wait_ready()
         self.start()
 
     async def _configure(self, callbacks: str) -> None:
-        settings = self._settings()
-        database = Database(settings)
+        database = Database(self.settings)
         await database.migrate()
         await database.close()
-        async with assembled(settings, bus=False) as parts:
+        async with assembled(self.settings, bus=False) as parts:
             await operations.ensure_pool(parts.database, "default")
             for node in self.nodes:
                 await operations.add_node(
@@ -128,8 +110,10 @@ class Installation(ABC):
                     secret=NODE_SECRET,
                     seats=NODE_SEATS,
                 )
-            seats = {f"small{number}": SMALL_SEATS for number in range(SMALL_CUSTOMERS)}
-            seats |= {f"stream{number}": STREAM_SEATS for number in range(STREAM_CUSTOMERS)}
+            seats = {f"{self.kind}-small{number}": SMALL_SEATS for number in range(SMALL_CUSTOMERS)}
+            seats |= {
+                f"{self.kind}-stream{number}": STREAM_SEATS for number in range(STREAM_CUSTOMERS)
+            }
             for slug, number in seats.items():
                 await operations.add_subscription(parts.database, slug, seats=number)
                 await operations.add_credential(
@@ -139,19 +123,13 @@ class Installation(ABC):
                     parts.database, subscription=slug, url=f"{callbacks}/{slug}"
                 )
 
-    def _settings(self) -> Settings:
-        return Settings(
-            data_dir=self.directory,
-            database_url=self.environment.get("SEATKEEP_DATABASE_URL", ""),
-        )
-
     def small_customer(self) -> str:
         """Return the slug of a customer with 20 seats whom no test has used."""
-        return f"small{next(self._small)}"
+        return f"{self.kind}-small{next(self._small)}"
 
     def stream_customer(self) -> str:
         """Return the slug of a customer with seats without end whom no test has used."""
-        return f"stream{next(self._stream)}"
+        return f"{self.kind}-stream{next(self._stream)}"
 
     # Running
 
@@ -200,51 +178,11 @@ class Installation(ABC):
     def processes(self) -> list[ProductProcess]:
         """Return the processes of the product, whether they run or not."""
 
-    # Looking into the store
-
-    def rows(self, slug: str) -> list[Row]:
-        """Return all meetings of a subscription, oldest first."""
-        table: Any = MeetingRow
-        names = [name for name in Row.__dataclass_fields__ if name not in ("meeting", "node")]
-        statement = (
-            select(table.id, table.node_id, *(getattr(table, name) for name in names))
-            .where(table.subscription_id == SubscriptionRow.id)
-            .where(SubscriptionRow.slug == slug)  # type: ignore[arg-type]  # a column at run time
-            .order_by(table.id)
-        )
-        found = self._select(statement)
-        return [
-            Row(meeting=row[0], node=row[1], **dict(zip(names, row[2:], strict=True)))
-            for row in found
-        ]
-
-    def holder(self) -> int:
-        """Return the pid of the placement worker that took the pool over last."""
-        return int(str(self._select(select(PoolRow.holder))[0][0]).rpartition(":")[2])
-
-    def written(self) -> dict[str, list[Any]]:
-        """Return everything that only the active placement worker may write."""
-        return {
-            "meetings": self._select(select(MeetingRow.id, MeetingRow.version)),
-            "answers": self._select(select(CommandRow.id)),
-            "events": self._select(select(OutboxRow.event_id)),
-            "epoch": self._select(select(PoolRow.epoch)),
-        }
-
-    def _select(self, statement: Any) -> list[Any]:
-        async def select_all() -> list[Any]:
-            database = Database(self._settings())
-            try:
-                async with database.connect() as connection:
-                    return sorted(tuple(row) for row in (await connection.execute(statement)).all())
-            finally:
-                await database.close()
-
-        return _run(select_all())
-
 
 class Embedded(Installation):
     """One process with its own database and bus; whoever dies takes everything along."""
+
+    kind = "embedded"
 
     def __init__(self, directory: Path) -> None:
         self.port = free_port()
@@ -276,6 +214,8 @@ class Embedded(Installation):
 class Servers(Installation):
     """Two gateways, a delivery worker, a placement worker and standbys; on two servers."""
 
+    kind = "servers"
+
     def __init__(
         self, directory: Path, name: str, *, postgresql: PostgreSQL, rabbitmq: RabbitMQ
     ) -> None:
@@ -304,7 +244,7 @@ class Servers(Installation):
     @property
     def active(self) -> ProductProcess:
         """The placement worker that holds the pool."""
-        holder = self.holder()
+        holder = self.store.holder()
         return next(worker for worker in self.workers if worker.pid == holder)
 
     def start(self, **settings: str) -> None:
@@ -374,7 +314,7 @@ class Servers(Installation):
 
     def wait_active(self, worker: ProductProcess) -> None:
         """Return when a worker has taken the pool over."""
-        _until(lambda: self.holder() == worker.pid, "the worker did not take over")
+        _until(lambda: self.store.holder() == worker.pid, "the worker did not take over")
 
     def recover(self) -> None:
         for process in [*self.gateways, self.deliveries]:
@@ -392,13 +332,3 @@ def _until(true: Callable[[], bool], complaint: str) -> None:
         if time.monotonic() > end_s:
             raise AssertionError(complaint)
         time.sleep(0.05)
-
-
-def _run(work: Coroutine[Any, Any, Result]) -> Result:
-    # Not asyncio.run: in the main thread that forgets the loop of pytest-asyncio.
-    loop = asyncio.new_event_loop()
-    try:
-        return loop.run_until_complete(work)
-    finally:
-        loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()

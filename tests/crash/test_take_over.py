@@ -79,12 +79,12 @@ async def test_a_frozen_worker_is_replaced_and_writes_nothing_when_it_wakes(
     resumed = await halfway
     assert resumed.ok
 
-    before = await asyncio.to_thread(servers.written)
+    before = await asyncio.to_thread(servers.store.written)
     woken_s = time.monotonic()
     zombie.thaw()
     assert await asyncio.to_thread(zombie.wait, timeout_s=ZOMBIE_TIMEOUT_S) == DEPOSED
     times.note("zombie woken until it has ended", time.monotonic() - woken_s)
-    assert await asyncio.to_thread(servers.written) == before
+    assert await asyncio.to_thread(servers.store.written) == before
     placed = await outside.placements(f"{customer.slug}/")
     assert {name: [ids for _, ids in copies] for name, copies in placed.items()} == {
         customer.name_of("halfway"): [resumed.internal_id],
@@ -96,7 +96,7 @@ async def _placing(servers: Servers, customer: Customer, meeting_id: str) -> Non
     """Return when the reservation of a meeting is durable."""
     async with asyncio.timeout(10):
         while meeting_id not in [
-            row.external_id for row in await asyncio.to_thread(servers.rows, customer.slug)
+            row.external_id for row in await asyncio.to_thread(servers.store.rows, customer.slug)
         ]:
             await asyncio.sleep(0.01)
 

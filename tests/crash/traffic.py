@@ -86,7 +86,7 @@ async def promises_were_kept(
     expected += Counter(("meetingEnded", meeting_id) for meeting_id in promised.ended)
     told = await listener.settled(promised.slug, expected)
     assert (told.effects() - expected, expected - told.effects()) == (Counter(), Counter())
-    rows = await asyncio.to_thread(installation.rows, promised.slug)
+    rows = await asyncio.to_thread(installation.store.rows, promised.slug)
     held = {row.external_id: row.internal_id for row in rows if row.live}
     assert held == promised.alive
     assert {row.state for row in rows if row.live} <= {"held"}
