@@ -25,7 +25,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json:
         return
     cells = [[_text(row.get(column)) for column in columns] for row in rows]
     widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]
-    right = [isinstance(rows[0].get(column), int) for column in columns]
+    right = [any(_is_number(row.get(column)) for row in rows) for column in columns]
     for line in [[column.upper().replace("_", " ") for column in columns], *cells]:
         padded = [
             cell.rjust(width) if to_right else cell.ljust(width)
@@ -45,6 +45,10 @@ def fail(message: str, *, code: int = FAILED) -> NoReturn:
     """End the program with a sentence on standard error."""
     typer.echo(f"seatkeep: {message}", err=True)
     raise typer.Exit(code)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _text(value: Any) -> str:
