@@ -60,9 +60,10 @@ def _assert_aligned(lines: list[str], rows: list[dict[str, Any]]) -> None:
         heading = re.search(rf"(^|  ){re.escape(name.upper().replace('_', ' '))}(  |$)", lines[0])
         assert heading is not None, lines[0]
         start, end = heading.end(1), heading.start(2)
+        number = any(type(row[name]) is int for row in rows)
         for line, row in zip(lines[1:], rows, strict=True):
             cell = _cell(row[name])
-            if isinstance(row[name], int) and not isinstance(row[name], bool):
+            if number:
                 assert line[:end].endswith(cell), (name, line)
             else:
                 assert line[start:].startswith(cell), (name, line)
