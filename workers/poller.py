@@ -115,6 +115,9 @@ class NodePoller:
         return sightings.read_meetings(reply.root)
 
     def _missed(self, node: nodes.NodeAddress, reason: str) -> None:
+        # What is not known for a while is told anew: the pool may have given the node's meetings up
+        # meanwhile, and those that it still has must be ended without waiting for the refresh.
+        self._seen_sent, self._seen_confirmed = None, False
         was, was_lost = self.health.state, self.health.lost
         self.health.missed(reason, now_s=self._monotonic_s())
         if self.health.state != was:
