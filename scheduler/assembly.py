@@ -43,6 +43,10 @@ class AlreadyRunningError(RuntimeError):
     """Another process runs on the same data directory."""
 
 
+class StoppedEarlyError(RuntimeError):
+    """The process was asked to stop while it waited for a service."""
+
+
 @dataclass(frozen=True, slots=True)
 class Assembly:
     """What a process works with."""
@@ -76,14 +80,20 @@ def alone(data_dir: Path) -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def assembled(settings: Settings, *, bus: bool = True) -> AsyncIterator[Assembly]:
-    """Open the parts; without `bus` the process neither sends nor receives (management)."""
+async def assembled(
+    settings: Settings, *, bus: bool = True, stop: asyncio.Event | None = None
+) -> AsyncIterator[Assembly]:
+    """Open the parts; without `bus` the process neither sends nor receives (management).
+
+    Raises `StoppedEarlyError` when `stop` is set while a service is waited for.
+    """
+    stop = stop or asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
         database = Database(settings)
         stack.push_async_callback(database.close)
         # A service waits for the servers of its machine; a person wants to know at once.
         patience_s = _START_TIMEOUT_S if bus else 0.0
-        await _until_there(database.check, "database", patience_s=patience_s)
+        await _until_there(database.check, "database", patience_s=patience_s, stop=stop)
         vault = Vault.from_settings(settings)
         directory = DirectoryWatch(database, vault)
         await directory.start()
@@ -93,13 +103,13 @@ async def assembled(settings: Settings, *, bus: bool = True) -> AsyncIterator[As
         stack.push_async_callback(client.close)
         opened = open_bus(settings.amqp_url.get_secret_value() or None)
         if bus:
-            await _until_there(opened.start, "bus", patience_s=patience_s)
+            await _until_there(opened.start, "bus", patience_s=patience_s, stop=stop)
             stack.push_async_callback(opened.close)
         yield Assembly(settings, database, vault, directory, client, opened)
 
 
 async def _until_there(
-    attempt: Callable[[], Awaitable[None]], what: str, *, patience_s: float
+    attempt: Callable[[], Awaitable[None]], what: str, *, patience_s: float, stop: asyncio.Event
 ) -> None:
     """Call `attempt` until it works: services of one machine start in any order."""
     loop = asyncio.get_running_loop()
@@ -111,6 +121,9 @@ async def _until_there(
             if loop.time() >= end:
                 raise
             log.warning("waiting for a service", service=what, reason=str(error))
-            await asyncio.sleep(_START_PAUSE_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _START_PAUSE_S)
+            if stop.is_set():
+                raise StoppedEarlyError from error
         else:
             return

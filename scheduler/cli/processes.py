@@ -73,7 +73,7 @@ async def _up(loaded: Settings, *, demo: bool) -> None:
         if demo:
             simulated = await stack.enter_async_context(demos.simulated_nodes(loaded.data_dir))
         await _migrate(loaded)
-        assembly = await stack.enter_async_context(assembled(loaded))
+        assembly = await stack.enter_async_context(assembled(loaded, stop=stop))
         failpoints.configure(loaded.failpoints)
         info = await demos.prepare(assembly, simulated) if simulated is not None else None
         placement = await stack.enter_async_context(workers.running(assembly, workers.ROLES))
@@ -130,7 +130,7 @@ def gateway(port: PortOption = None) -> None:
 
 async def _gateway_process(loaded: Settings) -> None:
     stop = _stop_signals()
-    async with assembled(loaded) as assembly:
+    async with assembled(loaded, stop=stop) as assembly:
         failpoints.configure(loaded.failpoints)
         async with _gateway(assembly) as address:
             _ready(f"{address}/bigbluebutton/")
@@ -165,7 +165,7 @@ async def _worker_process(loaded: Settings, roles: tuple[str, ...]) -> None:
     from workers import run as workers
 
     stop = _stop_signals()
-    async with assembled(loaded) as assembly:
+    async with assembled(loaded, stop=stop) as assembly:
         failpoints.configure(loaded.failpoints)
         async with workers.running(assembly, roles) as placement:
             _ready(f"worker {','.join(roles)} pool={loaded.pool}")

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from scheduler import logs, settings
-from scheduler.assembly import AlreadyRunningError, calm_collector
+from scheduler.assembly import AlreadyRunningError, StoppedEarlyError, calm_collector
 from scheduler.bus.errors import BusError
 from scheduler.cli import printing
 from scheduler.database import UnfitDatabaseError
@@ -58,6 +58,8 @@ def run(work: Coroutine[Any, Any, Result], loaded: Settings, role: str) -> Resul
     calm_collector()
     try:
         return uvloop.run(work)
+    except StoppedEarlyError as error:
+        raise typer.Exit from error
     except (OperationError, VaultError, UnfitDatabaseError, AlreadyRunningError) as error:
         printing.fail(str(error))
     except BusError as error:

@@ -114,3 +114,22 @@ def test_a_second_process_on_one_data_directory_is_refused(place: Place, tmp_pat
     finally:
         first.kill()
     assert "Traceback" not in first.log
+
+
+def test_a_process_that_waits_for_its_servers_can_be_stopped(tmp_path: Path) -> None:
+    """Services of one machine start in any order; waiting must not outlast the wish to stop."""
+    environment = {
+        "SEATKEEP_DATA_DIR": str(tmp_path / "data"),
+        "SEATKEEP_DATABASE_URL": "postgresql+asyncpg://nobody@127.0.0.1:1/none",
+        "SEATKEEP_AMQP_URL": "amqp://127.0.0.1:1/",
+    }
+    process = ProductProcess(
+        "gateway", "--port", "0", directory=tmp_path, environment=environment, name="gateway"
+    )
+    try:
+        process.spawn()
+        process._program.wait_until(lambda: "waiting for a service" in process.log, timeout_s=30)
+        assert process.stop(timeout_s=10) == 0
+    finally:
+        process.kill()
+    assert "Traceback" not in process.log
