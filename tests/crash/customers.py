@@ -49,6 +49,9 @@ class Customer:
 
     def __init__(self, slug: str, origins: tuple[str, ...], session: aiohttp.ClientSession) -> None:
         self.slug = slug
+        #: The slowest answer so far, and the most requests for one, since they were last set to 0.
+        self.slowest_s = 0.0
+        self.most_tries = 0
         self._session = session
         self._origins = origins
         self._next = itertools.cycle(origins)
@@ -85,6 +88,8 @@ class Customer:
                 reply = await self.once(call, **params)
                 if reply.key not in PASSING:
                     took_s = time.monotonic() - started_s
+                    self.slowest_s = max(self.slowest_s, took_s)
+                    self.most_tries = max(self.most_tries, tries)
                     return Reply(reply.ok, reply.key, reply.internal_id, reply.text, took_s, tries)
                 last = reply.text
             except (aiohttp.ClientError, TimeoutError) as error:

@@ -52,6 +52,17 @@ class Outside:
                 return found
             await asyncio.sleep(0.05)
 
+    async def polled(self, node: SimulatedNode, times: int) -> None:
+        """Return when a node has been polled so many times more."""
+        seen = await self._polls(node)
+        async with asyncio.timeout(QUIET_TIMEOUT_S):
+            while await self._polls(node) < seen + times:
+                await asyncio.sleep(0.05)
+
+    async def _polls(self, node: SimulatedNode) -> int:
+        async with self._session.get(f"{node.origin}/simulator/calls?call=getMeetings") as response:
+            return len((await response.json())["calls"])
+
     async def fault(self, node: SimulatedNode, mode: str, **details: object) -> None:
         """Have a node misbehave, or behave again with the mode `ok`."""
         async with self._session.post(

@@ -22,6 +22,8 @@ SEATS = 2
 READS = 25
 #: A silent node costs a create one timeout at most, before the next node is asked.
 CREATE_CEILING_S = 8.0
+#: Orphans are ended with the first complete list of a node that is back.
+ORPHANS_CEILING_S = 10.0
 
 
 async def _read(customer: Customer) -> tuple[float, dict[str, str]]:
@@ -50,6 +52,8 @@ async def test_a_dead_node_costs_its_meetings_a_move_and_readers_nothing(
     lost = [name for name in MEETINGS if placed[customer.name_of(name)][0][0] == dead.name]
     before_s, listed = await _read(customer)
     assert listed == promised
+    # The pool has been told the node's list, and told that it did not change.
+    await outside.polled(dead, 4)
     windows = {row.external_id: row.end_s for row in await _live(installation, customer)}
 
     await _break(outside, dead, way)
@@ -90,12 +94,17 @@ async def test_a_dead_node_costs_its_meetings_a_move_and_readers_nothing(
     assert not (await customer.create("too-many", 3)).ok
 
     await _mend(outside, dead, way)
+    mended_s = time.monotonic()
     expected = {customer.name_of(name): [ids] for name, ids in promised.items()}
     found = await outside.settles(
         f"{customer.slug}/",
         lambda found: {n: [ids for _, ids in copies] for n, copies in found.items()} == expected,
     )
     assert {n: [ids for _, ids in copies] for n, copies in found.items()} == expected
+    took_s = times.note(
+        f"node no longer {way} until its orphans are ended", time.monotonic() - mended_s
+    )
+    assert took_s <= ORPHANS_CEILING_S
     assert all(node != dead.name for copies in found.values() for node, _ in copies)
 
     for name in promised:
