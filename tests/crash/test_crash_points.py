@@ -7,7 +7,6 @@ directory is started again, on servers a standby or another gateway goes on.
 
 import asyncio
 import signal
-import time
 from collections import Counter
 
 import pytest
@@ -74,9 +73,7 @@ async def _told_once(
     """Each of these meetings was created once and ended once, and nothing else happened."""
     kinds = ("meetingCreated", "meetingEnded")
     expected = Counter((kind, meeting) for kind in kinds for meeting in meetings)
-    started_s = time.monotonic()
     told = await listener.settled(customer.slug, expected)
-    print(f"told after {time.monotonic() - started_s:.1f} s")
     assert told.effects() == expected
     assert told.duplicates <= duplicates
     return told
