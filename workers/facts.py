@@ -2,7 +2,7 @@
 
 Owns the comparison of what a poll saw with what the ledger holds. A fact only says what was seen
 and since when that is known; what it means is decided here, so two sources of one fact make one
-event. Called by the placement loop only; every handler is safe to repeat, because it compares states.
+event. Called by the placement loop only; every handler may be repeated, because it compares states.
 """
 
 from typing import cast
