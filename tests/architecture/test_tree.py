@@ -6,12 +6,7 @@ from pathlib import Path
 from tests.architecture import tree
 
 #: Described in the README of the package above.
-WITHOUT_README = {
-    Path("scheduler/bus/rabbit"),
-    Path("scheduler/cli"),
-    Path("schemas/migrations"),
-    Path("deploy/bench"),
-}
+WITHOUT_README: set[Path] = set()
 TOP = {*tree.PACKAGES, "tests", "pyproject.toml", "README.md"}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "base", "manager", "misc"}
 #: Homes and workplaces of whoever wrote it; the product lives in /opt, /var and /etc.
