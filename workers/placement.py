@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import structlog
 
-from scheduler import failpoints, nodes, operations
+from scheduler import failpoints, nodes
 from scheduler.bus.errors import BusError
 from scheduler.bus.interface import Bus, CommandConsumer, Envelope, Item
 from scheduler.database import Database
@@ -25,10 +25,11 @@ from scheduler.ledger.interface import Ledger
 from scheduler.ledger.reading import Reader
 from scheduler.settings import Settings
 from schemas.identifiers import made_ms
-from schemas.messages import Answer, NodeHealth
+from schemas.messages import Answer
 from schemas.values import MeetingState
 from workers import commands, decided, facts, outcomes, takeover
 from workers.binding import Binding
+from workers.health_board import HealthBoard
 from workers.outcomes import Outcome
 from workers.shard import EndCall, Shard, Turn
 
@@ -76,7 +77,7 @@ class Placement:
         self._settings = settings
         self._pool_name = pool_name
         self._bus = parts.bus
-        self._database = parts.database
+        self._health = HealthBoard(parts.database)
         self._ledger = parts.ledger
         self._reader = Reader(parts.database)
         self._directory = parts.directory
@@ -90,7 +91,6 @@ class Placement:
         self._taken = asyncio.Event()
         self._directory_changed = False
         self._task: asyncio.Task[None] | None = None
-        self._background: set[asyncio.Task[None]] = set()
         self._draining = False
         self._shard: Shard | None = None
         self._binding: Binding | None = None
@@ -351,7 +351,7 @@ class Placement:
         if turn.batch.events:
             self._wake_relay()
         for health in turn.health:
-            self._store_health(health)
+            self._health.show(health)
         if turn.counts:
             log.debug("turn committed", pool=self._pool_name, **turn.counts)
 
@@ -364,21 +364,6 @@ class Placement:
                 placed |= item.record.state == MeetingState.HELD
         if placed:
             failpoints.hit("w.before_reply")
-
-    def _store_health(self, health: NodeHealth) -> None:
-        """Show the health in the directory; nothing is decided from there but the next start."""
-        task = asyncio.get_running_loop().create_task(
-            operations.set_node_health(
-                self._database, health["node"], up=health["up"], reason=health["reason"]
-            )
-        )
-        self._background.add(task)
-        task.add_done_callback(self._health_stored)
-
-    def _health_stored(self, task: asyncio.Task[None]) -> None:
-        self._background.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.warning("node health could not be stored", exc_info=task.exception())
 
     async def _drain(self) -> None:
         """Let the creates under way come back and be committed, for at most ten seconds."""

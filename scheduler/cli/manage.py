@@ -142,7 +142,8 @@ def credential_add(
     label: Annotated[str, typer.Option(help="What uses it.")] = "",
     hosts: Annotated[str, typer.Option(help="Exact host names, comma-separated.")] = "",
     secret: Annotated[
-        str | None, typer.Option(help="Take over a secret instead of making one.")
+        str | None,
+        typer.Option(help="Take over a secret instead of making one.", envvar="CREDENTIAL_SECRET"),
     ] = None,
     *,
     default: Annotated[

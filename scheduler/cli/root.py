@@ -53,7 +53,7 @@ def run(work: Coroutine[Any, Any, Result], loaded: Settings, role: str) -> Resul
     import uvloop
 
     if role in _QUIET:
-        loaded = loaded.model_copy(update={"log_level": "warning"})
+        loaded = loaded.model_copy(update={"log_level": "error"})
     logs.configure(loaded, role)
     calm_collector()
     try:
@@ -67,6 +67,8 @@ def run(work: Coroutine[Any, Any, Result], loaded: Settings, role: str) -> Resul
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         printing.fail(f"the database cannot be used: {logs.mask(reason)}")
+    except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
+        printing.fail(f"{error.filename}: {error.strerror}; check SEATKEEP_DATA_DIR")
     except OSError as error:
         printing.fail(f"a service cannot be reached: {error}")
 
