@@ -68,12 +68,14 @@ async def _all_is_free(customer: Customer, outside: Outside) -> None:
 
 
 async def _told_once(
-    listener: Listener, customer: Customer, *meetings: str, duplicates: int = 0
+    times: Times, listener: Listener, customer: Customer, *meetings: str, duplicates: int = 0
 ) -> Told:
     """Each of these meetings was created once and ended once, and nothing else happened."""
     kinds = ("meetingCreated", "meetingEnded")
     expected = Counter((kind, meeting) for kind in kinds for meeting in meetings)
+    asked_s = asyncio.get_running_loop().time()
     told = await listener.settled(customer.slug, expected)
+    times.note("last call until everything is told", asyncio.get_running_loop().time() - asked_s)
     assert told.effects() == expected
     assert told.duplicates <= duplicates
     return told
@@ -105,7 +107,7 @@ async def test_a_create_survives_the_death_of_its_process(
     assert (await customer.end("seminar")).ok
     assert (await customer.end("just-fits")).ok
     await _all_is_free(customer, outside)
-    await _told_once(listener, customer, "seminar", "just-fits", "everything")
+    await _told_once(times, listener, customer, "seminar", "just-fits", "everything")
 
 
 @pytest.mark.parametrize("point", END_POINTS)
@@ -127,11 +129,15 @@ async def test_an_end_survives_the_death_of_its_process(
 
     assert await customer.listed() == {}
     await _all_is_free(customer, outside)
-    await _told_once(listener, customer, "seminar", "everything")
+    await _told_once(times, listener, customer, "seminar", "everything")
 
 
 async def test_an_event_that_was_published_but_not_marked_is_told_once(
-    installation: Installation, customer: Customer, outside: Outside, listener: Listener
+    installation: Installation,
+    customer: Customer,
+    outside: Outside,
+    listener: Listener,
+    times: Times,
 ) -> None:
     victim = await asyncio.to_thread(installation.arm, "r.before_mark")
     asked = asyncio.create_task(customer.create("seminar", 15))
@@ -141,7 +147,7 @@ async def test_an_event_that_was_published_but_not_marked_is_told_once(
     assert (await customer.end("seminar")).ok
     assert (await customer.end("just-fits")).ok
     await _all_is_free(customer, outside)
-    await _told_once(listener, customer, "seminar", "just-fits", "everything")
+    await _told_once(times, listener, customer, "seminar", "just-fits", "everything")
 
 
 async def test_an_event_whose_delivery_was_not_noted_comes_again_under_the_same_id(
@@ -163,4 +169,4 @@ async def test_an_event_whose_delivery_was_not_noted_comes_again_under_the_same_
     assert (told.effects(), told.duplicates) == (created, 1)
     assert (await customer.end("seminar")).ok
     await _all_is_free(customer, outside)
-    await _told_once(listener, customer, "seminar", "everything", duplicates=1)
+    await _told_once(times, listener, customer, "seminar", "everything", duplicates=1)
