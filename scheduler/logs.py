@@ -55,15 +55,8 @@ def mask_secrets(
 
 
 def configure(settings: Settings, role: str) -> None:
-    """Send the logs of this process to standard error; `role` stands in every line.
-
-    Raises `ValueError` with a sentence for a level or format that does not exist.
-    """
-    level = _LEVELS.get(settings.log_level.lower())
-    if level is None:
-        raise ValueError(f"SEATKEEP_LOG_LEVEL must be one of {', '.join(_LEVELS)}")
-    if settings.log_format not in {"json", "console", "auto"}:
-        raise ValueError("SEATKEEP_LOG_FORMAT must be json, console or auto")
+    """Send the logs of this process to standard error; `role` stands in every line."""
+    level = _LEVELS[settings.log_level]
     console = settings.log_format == "console" or (
         settings.log_format == "auto" and sys.stderr.isatty()
     )
@@ -94,7 +87,7 @@ def configure(settings: Settings, role: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.INFO), force=True)
-    for chatty in ("aio_pika", "aiormq", "aiohttp.access"):
+    for chatty in ("aio_pika", "aiormq", "aiohttp.access", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     # It warns of every job that is still running when the next one is due, which is by design here.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
