@@ -63,6 +63,18 @@ async def test_what_did_not_change_is_told_twice_and_then_not_again(nodes_field:
         await nodes_field.until(lambda: len(nodes_field.of_kind("nodeSeen", 1)) == 4)
 
 
+async def test_what_was_told_before_a_missed_poll_is_told_again(nodes_field: Field) -> None:
+    """The pool may have given the meetings of a silent node up; their list must come again."""
+    await nodes_field.create(1)
+    async with nodes_field.observing():
+        await nodes_field.until(lambda: len(nodes_field.of_kind("nodeSeen", 1)) == 2)
+        await nodes_field.control(1, "POST", "faults", mode="refuse")
+        await nodes_field.until(lambda: not nodes_field.of_kind("nodeHealth", 1)[-1]["up"])
+        assert len(nodes_field.of_kind("nodeSeen", 1)) == 2
+        await nodes_field.control(1, "POST", "faults", mode="ok")
+        await nodes_field.until(lambda: len(nodes_field.of_kind("nodeSeen", 1)) == 4)
+
+
 @pytest.mark.parametrize("mode", ["hang", "refuse", "garbage", "error500", "failed"])
 async def test_a_faulty_node_goes_down_and_lost_and_delays_no_other(
     nodes_field: Field, mode: str
