@@ -6,8 +6,15 @@ loads ORM objects. Instants of meetings are integer Unix seconds (`_s`) because 
 counts in them, all other instants are Unix milliseconds (`_ms`).
 """
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, UniqueConstraint
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
+
+
+def _only(condition: str) -> dict[str, Any]:
+    """Return what makes an index partial on both databases."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 class Installation(SQLModel, table=True):
@@ -124,8 +131,15 @@ class MeetingRow(SQLModel, table=True):
     __tablename__ = "meeting"
     __table_args__ = (
         Index("ix_meeting_pool_live", "pool_id", "live"),
-        Index("ix_meeting_external", "credential_id", "external_id"),
-        Index("ix_meeting_internal", "credential_id", "internal_id"),
+        # A create touches neither: keys of callers come in any order, and each index that takes
+        # them costs a create as much as the decision. Live meetings are found by `live_key`.
+        Index("ix_meeting_past", "credential_id", "external_id", **_only("ended_ms IS NOT NULL")),
+        Index(
+            "ix_meeting_internal",
+            "credential_id",
+            "internal_id",
+            **_only("internal_id IS NOT NULL"),
+        ),
     )
 
     id: str = Field(primary_key=True, max_length=32)

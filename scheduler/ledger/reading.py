@@ -89,13 +89,16 @@ class Reader:
         self, credential_id: int, external_id: str, limit: int
     ) -> list[MeetingRecord]:
         """Return the meetings that had the caller's `meetingID`, the newest first."""
-        return await self._many(
+        live = await self.meeting_by_key(credential_id, external_id)
+        past = await self._many(
             _meetings()
             .where(_MEETING.c.credential_id == credential_id)
             .where(_MEETING.c.external_id == external_id)
+            .where(_MEETING.c.ended_ms.is_not(None))
             .order_by(_MEETING.c.id.desc())
             .limit(limit)
         )
+        return ([live, *past] if live is not None else past)[:limit]
 
     async def outcome(self, command_id: str) -> tuple[MeetingRecord | None, bytes | None]:
         """Return what became of a command: the meeting that it made, and its stored answer."""

@@ -162,8 +162,17 @@ def _create_meetings() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("live_key"),
     )
-    op.create_index("ix_meeting_external", "meeting", ["credential_id", "external_id"])
-    op.create_index("ix_meeting_internal", "meeting", ["credential_id", "internal_id"])
+    for name, column, condition in (
+        ("ix_meeting_past", "external_id", "ended_ms IS NOT NULL"),
+        ("ix_meeting_internal", "internal_id", "internal_id IS NOT NULL"),
+    ):
+        op.create_index(
+            name,
+            "meeting",
+            ["credential_id", column],
+            sqlite_where=sa.text(condition),
+            postgresql_where=sa.text(condition),
+        )
     op.create_index("ix_meeting_pool_live", "meeting", ["pool_id", "live"])
     op.create_index("ix_meeting_updated_ms", "meeting", ["updated_ms"])
     op.create_table(
