@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import fcntl
 import gc
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,10 @@ _START_PAUSE_S: Final = 1.0
 #: hours: with the defaults, walking them over and over costs a third of the processor and pauses of
 #: a tenth of a second. Young garbage is still collected at once; what outlives that is freed by
 #: its reference counts.
-_COLLECTOR: Final = (10_000, 5, 10_000)
+_COLLECTOR: Final = (5_000, 2, 1_000_000)
+#: A thread that waits for the interpreter asks for it after this time. With the default of 5 ms,
+#: each of the embedded database's writes could hold the event loop up for that long.
+_SWITCH_S: Final = 0.0005
 
 
 class AlreadyRunningError(RuntimeError):
@@ -59,9 +63,10 @@ class Assembly:
     bus: Bus
 
 
-def calm_collector() -> None:
-    """Set the cyclic collector for a process that holds much for long; once, at its start."""
+def tune_interpreter() -> None:
+    """Set the interpreter up for a process that holds much for long; once, at its start."""
     gc.set_threshold(*_COLLECTOR)
+    sys.setswitchinterval(_SWITCH_S)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from scheduler import operations
-from scheduler.assembly import Assembly, assembled, calm_collector
+from scheduler.assembly import Assembly, assembled, tune_interpreter
 from scheduler.bus.errors import BusOverloaded
 from scheduler.bus.interface import Bus, Ticket
 from scheduler.database import Database
@@ -155,10 +155,15 @@ def _ignore(future: asyncio.Future[Any]) -> None:
 
 
 class Unbound(Binding):
-    """Leaves the node calls out."""
+    """Leaves the node calls out: whoever waits for one is answered at once."""
 
     def start(self, call: NodeCall) -> None:
-        """Do nothing."""
+        """Answer the waiters of the meeting; nothing more is written."""
+        item = self._lives(call.meeting)
+        if item is not None:
+            for waiter in item.waiters:
+                waiter.envelope.done(waiter.command_id, {"ok": True})
+            item.waiters.clear()
 
 
 async def _fill_directory(assembly: Assembly) -> None:
@@ -268,5 +273,5 @@ async def _worker() -> None:
 if __name__ == "__main__":
     import uvloop
 
-    calm_collector()
+    tune_interpreter()
     uvloop.run(_worker())

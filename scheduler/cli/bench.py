@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from scheduler.assembly import calm_collector
+from scheduler.assembly import tune_interpreter
 from scheduler.cli import printing
 from scheduler.cli.root import app
 
@@ -28,7 +28,7 @@ def _print(work: Any) -> None:
 
     # Logs of a measured process would be measured too.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
-    calm_collector()
+    tune_interpreter()
     printing.document(uvloop.run(work))
 
 

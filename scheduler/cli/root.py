@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from scheduler import logs, settings
-from scheduler.assembly import AlreadyRunningError, StoppedEarlyError, calm_collector
+from scheduler.assembly import AlreadyRunningError, StoppedEarlyError, tune_interpreter
 from scheduler.bus.errors import BusError
 from scheduler.cli import printing
 from scheduler.database import UnfitDatabaseError
@@ -55,7 +55,7 @@ def run(work: Coroutine[Any, Any, Result], loaded: Settings, role: str) -> Resul
     if role in _QUIET:
         loaded = loaded.model_copy(update={"log_level": "error"})
     logs.configure(loaded, role)
-    calm_collector()
+    tune_interpreter()
     try:
         return uvloop.run(work)
     except StoppedEarlyError as error:
