@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from scheduler import operations
+from scheduler import logs, operations
 from scheduler.assembly import Assembly, assembled, tune_interpreter
 from scheduler.bus.errors import BusOverloaded
 from scheduler.bus.interface import Bus, Ticket
@@ -265,7 +265,9 @@ async def _rates(assembly: Assembly, rates: list[int], seconds: float) -> list[d
 async def _worker() -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with assembled(Settings()) as assembly, _placement(assembly):
+    loaded = Settings()
+    logs.configure(loaded, "bench")
+    async with assembled(loaded) as assembly, _placement(assembly):
         print("ready", flush=True)  # noqa: T201  # read by the parent
         await stop.wait()
 
