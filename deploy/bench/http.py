@@ -27,7 +27,10 @@ from schemas import checksum
 SECRET: Final = "bench-secret-bench-secret"  # noqa: S105  # of a throw-away installation
 NODE_SECRET: Final = "bench-node"  # noqa: S105
 NODES: Final = 6
+#: Meetings that getMeetings lists.
+MEETINGS: Final = 120
 _READY_TIMEOUT_S: Final = 60.0
+_SETTLE_S: Final = 11.0
 
 
 @dataclass(slots=True)
@@ -53,12 +56,13 @@ class Installation:
 
     async def start(self, *arguments: str, ready: int = 1) -> list[str]:
         """Start a product process and return the text of its `ready` lines."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "scheduler.cli", *arguments),
-            env=os.environ | self.environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=(self.directory / f"{arguments[0]}.log").open("ab"),
-        )
+        with (self.directory / f"{arguments[0]}.log").open("ab") as log_file:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "scheduler.cli", *arguments),
+                env=os.environ | self.environment,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log_file,
+            )
         self.processes.append(process)
         output = process.stdout
         if output is None:
@@ -148,6 +152,8 @@ async def run(
     async with installation(
         database_url=database_url, amqp_url=amqp_url, delay_ms=delay_ms
     ) as here:
+        # In the first seconds after a take-over every command is looked up: not the steady state.
+        await asyncio.sleep(_SETTLE_S)
         result: dict[str, Any] = {"node_delay_ms": delay_ms}
         result["create_sequential"] = await _creates(here, "s", connections=1, seconds=seconds)
         result["create_64"] = await _creates(here, "c", connections=64, seconds=seconds)
@@ -203,10 +209,10 @@ async def _creates(
 
 
 async def _few(here: Installation) -> None:
-    """Make 120 meetings of one credential over all nodes, one of them with a user in it."""
+    """Make the meetings of one credential over all nodes, one of them with a user in it."""
     base = f"http://{here.host}:{here.port}"
     async with aiohttp.ClientSession() as session:
-        for number in range(120):
+        for number in range(MEETINGS):
             params = [("name", "Few"), ("meetingID", f"few-{number}"), ("maxParticipants", "5")]
             async with session.get(base + here.target("few", "create", params)) as response:
                 await response.read()

@@ -1,0 +1,98 @@
+"""Facts about the benchmarks: each ends, and its JSON holds figures of work that succeeded."""
+
+import asyncio
+import sys
+
+import orjson
+import pytest
+
+from deploy.bench import bus, gateway, http, ledger, reservations
+from scheduler.bus.memory import MemoryBus
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (http, reservations):
+        monkeypatch.setattr(module, "_SETTLE_S", 0.0)
+    monkeypatch.setattr(reservations, "NODES", 3)
+    monkeypatch.setattr(reservations, "SUBSCRIPTIONS", 5)
+    monkeypatch.setattr(http, "MEETINGS", 6)
+
+
+async def test_the_http_benchmark_measures_each_call() -> None:
+    found = await http.run(delay_ms=1, seconds=0.3)
+    for call in (
+        "create_sequential",
+        "create_64",
+        "is_meeting_running",
+        "get_meetings_120",
+        "bare",
+    ):
+        assert list(found[call]["statuses"]) == [200], call
+    assert list(found["join"]["statuses"]) == [302]
+    assert found["join_of_bare"] > 0
+
+
+async def test_the_restart_benchmark_kills_and_serves_again() -> None:
+    found = await http.restart(meetings=20)
+    assert found["ready_s"] > 0
+    assert list(found["create_after"]["statuses"]) == [200]
+
+
+async def test_the_reservation_path_is_measured_embedded() -> None:
+    [found] = await reservations.embedded([200], seconds=0.3)
+    assert found["sent"] > 0
+    assert found["failed"] == 0
+    assert found["p50_ms"] <= found["p99_ms"] <= found["max_ms"]
+
+
+async def test_the_reservation_path_is_measured_on_servers(
+    postgresql_url: str, rabbitmq_url: str
+) -> None:
+    [found] = await reservations.served(
+        [200], database_url=postgresql_url, amqp_url=rabbitmq_url, seconds=0.3
+    )
+    assert found["sent"] > 0
+    assert found["failed"] == 0
+
+
+async def test_ledger_and_bus_are_measured() -> None:
+    for decide in (False, True):
+        found = await ledger.run("", batch=5, seconds=0.1, decide=decide)
+        assert found["decisions_per_s"] > 0
+    opened = MemoryBus()
+    await opened.start()
+    trips = await bus.round_trips(opened, in_flight=4, seconds=0.1)
+    await opened.close()
+    assert trips["round_trips_per_s"] > 0
+
+
+async def test_the_gateway_benchmark_compares_with_a_bare_handler() -> None:
+    assert await gateway.run(seconds=0.1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("core", "--seconds", "0.1"),
+        ("ledger", "--seconds", "0.1"),
+    ],
+)
+async def test_the_command_line_prints_json(arguments: tuple[str, ...]) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "scheduler.cli", "bench", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    assert orjson.loads(output)
+
+
+async def test_half_of_the_servers_is_refused() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "scheduler.cli", "bench", "http", "--amqp", "amqp://127.0.0.1/"),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await process.communicate()
+    assert process.returncode == 2
+    assert b"--database and --amqp go together" in errors
