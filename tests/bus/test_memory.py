@@ -6,6 +6,7 @@ import pytest
 
 from scheduler.bus.dispatch import DispatchLimits
 from scheduler.bus.errors import BusOverloaded, BusTimeout
+from scheduler.bus.interface import Item
 from scheduler.bus.memory import MemoryBus
 from scheduler.bus.opening import open_bus
 from scheduler.bus.rabbit.bus import RabbitBus
@@ -57,7 +58,8 @@ async def test_parked_messages_are_limited_and_the_oldest_go_first() -> None:
 
 async def test_too_many_views_at_once_are_a_gap() -> None:
     bus = MemoryBus(views_max=3)
-    views, gaps = [], []
+    views: list[Item] = []
+    gaps: list[int] = []
     bus.subscribe(views.append, lambda: gaps.append(len(views)))
     await asyncio.sleep(0)
     for number in range(5):

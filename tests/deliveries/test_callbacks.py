@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from schemas import callbacks
 from schemas.events import Event, EventKind
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=50)
+TEXT = st.text(st.characters(codec="utf-8"), max_size=50)
 
 
 def event(kind: str = "userLeft", **fields: object) -> Event:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,11 @@ from workers.relay import Relay
 
 def states(rows: list[dict[str, Any]]) -> list[str]:
     return sorted(row["state"] for row in rows)
+
+
+def has(number: int, rows: list[dict[str, Any]]) -> bool:
+    """Tell whether there are so many rows."""
+    return len(rows) == number
 
 
 def all_over(rows: list[dict[str, Any]]) -> bool:
@@ -116,7 +122,7 @@ async def test_retries_keep_to_the_steps_and_end_in_parking(
     async with desk.delivering() as worker:
         await desk.publish(desk.event())
         for number, step_s in ((1, 5), (2, 30)):
-            await desk.until("attempt", lambda rows, number=number: len(rows) == number)
+            await desk.until("attempt", partial(has, number))
             (row,) = await desk.until("delivery", lambda rows: rows[0]["state"] == "queued")
             wait_s = (row["next_attempt_ms"] - desk.clock()) / 1_000
             assert step_s * 0.8 - 1 <= wait_s <= step_s * 1.2

@@ -130,7 +130,7 @@ async def test_a_new_credential_opens_without_a_restart(run: World) -> None:
     made = await operations.add_credential(
         run.database, run.vault, subscription="acme", sub=7, secret="a-secret-of-acme-7"
     )
-    assert made
+    assert made.name == "acme-7"
     await run.directory.refresh()
     prefix = "/t/acme-7/bigbluebutton/api"
     assert (await run.call("getMeetings", secret="a-secret-of-acme-7", prefix=prefix)).ok

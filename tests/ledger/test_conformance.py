@@ -88,10 +88,10 @@ async def test_a_random_history_is_loaded_as_it_was_left(
                 known[created.id] = batch.created[created.id] = created
                 seen = AttendeeRecord._make((created.id, "müller", True, False, 1, step))
                 people[seen[:2]] = seen
-                batch.attendees.append(tuple(seen))
+                batch.attendees.append(seen)
         for key2 in chance.sample(sorted(people), k=min(len(people), 3)):
             people[key2] = people[key2]._replace(present=False, joins=step, changed_ms=step)
-            batch.attendees.append(tuple(people[key2]))
+            batch.attendees.append(people[key2])
         await ledger.commit(pool_id, epoch, batch)
     loaded = await ledger.load(pool_id, epoch)
     live = {record.id: record for record in known.values() if record.live}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import autogenerate
+from alembic import autogenerate, command
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlmodel import SQLModel
@@ -56,7 +56,7 @@ async def test_migrating_again_changes_nothing(database: Database) -> None:
 
 async def test_the_migrations_can_be_undone(database: Database) -> None:
     def downgrade(connection: Connection) -> None:
-        databases.command.downgrade(databases._configuration(connection), "base")
+        command.downgrade(databases._configuration(connection), "base")
 
     async with database.write_lock, database.begin() as connection:
         await connection.run_sync(downgrade)

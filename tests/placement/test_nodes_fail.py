@@ -20,7 +20,7 @@ async def _health(here: Stage, node: int, *, up: bool, lost: bool = False) -> No
 
 async def _told(here: Stage, kind: str, count: int) -> None:
     async def enough() -> bool:
-        return sum(event["kind"] == kind for event in await here.events()) >= count
+        return [event["kind"] for event in await here.events()].count(kind) >= count
 
     await here.until(enough)
 
