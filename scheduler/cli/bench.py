@@ -4,6 +4,8 @@ Owns options only; the measurements live in `deploy.bench`. Figures of one run c
 another, not with those of another machine or hour.
 """
 
+import logging
+import sys
 from typing import Annotated, Any
 
 import structlog
@@ -26,8 +28,11 @@ AmqpOption = Annotated[str, typer.Option("--amqp", help="amqp://… of RabbitMQ.
 def _print(work: Any) -> None:
     import uvloop
 
-    # Logs of a measured process would be measured too.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    # Logs of a measured process would be measured too, and standard output is for the figures.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )
     tune_interpreter()
     printing.document(uvloop.run(work))
 
