@@ -206,8 +206,8 @@ SQLITE_PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
-    # Pages, 16 MB: a checkpoint rewrites the same index pages for four times as many commits.
-    "PRAGMA wal_autocheckpoint = 4000",
+    # Pages, 2 MB: the commit that happens to checkpoint waits for it, so it must be a small one.
+    "PRAGMA wal_autocheckpoint = 500",
 )
 
 
