@@ -37,8 +37,11 @@ async def bus(rabbitmq_url: str, amqp_prefix: str) -> AsyncIterator[RabbitBus]:
 
 @pytest.fixture
 async def channel(bus: RabbitBus) -> AbstractChannel:
-    """A channel to do to the broker what the bus never does."""
-    return await bus._publishing.open_channel(await bus._publishing.connection())
+    """A channel to do to the broker what the bus never does.
+
+    It confirms, or what the bus publishes next could overtake what was published here.
+    """
+    return await bus._publishing.open_channel(await bus._publishing.connection(), confirms=True)
 
 
 async def round_trip(bus: RabbitBus) -> None:

@@ -10,6 +10,7 @@ import secrets
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 from tests.services import programs, rooms
@@ -22,6 +23,8 @@ ERL_CALL = "/usr/bin/erl_call"
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 30.0
 COMMAND_TIMEOUT_S = 30.0
+#: What erl_call says before it has reached the broker.
+UNCONNECTED = "failed to connect to node"
 ANSWER_TIMEOUT_S = 1.0
 
 
@@ -148,16 +151,22 @@ class RabbitMQ:
             *("-address", f"127.0.0.1:{self._distribution_port}"),
             "-e",
         ]
-        done = subprocess.run(
-            self._room.inside(command),
-            check=False,
-            input=f"{expression}\n",
-            env={**programs.inherited_environment(), **self._environment()},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=COMMAND_TIMEOUT_S,
-        )
+        deadline_s = time.monotonic() + COMMAND_TIMEOUT_S
+        while True:
+            done = subprocess.run(
+                self._room.inside(command),
+                check=False,
+                input=f"{expression}\n",
+                env={**programs.inherited_environment(), **self._environment()},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=COMMAND_TIMEOUT_S,
+            )
+            # Nothing was evaluated then: a broker without breath is slow to shake hands.
+            if UNCONNECTED not in done.stdout or time.monotonic() > deadline_s:
+                break
+            time.sleep(0.2)
         if done.returncode != 0 or not done.stdout.startswith("{ok,"):
             raise programs.ServerFailedError(f"RabbitMQ refused {expression}\n{done.stdout}")
         return done.stdout.removeprefix("{ok,").strip().removesuffix("}").strip()
