@@ -81,6 +81,8 @@ class SubscriptionRow(SQLModel, table=True):
     #: Templates that come before the caller's `welcome` and `moderatorOnlyMessage`.
     welcome_text: str = ""
     moderator_text: str = ""
+    #: Parameter rules, one per line (see `schemas.rules`); those of a credential follow them.
+    rules: str = ""
 
 
 class CredentialRow(SQLModel, table=True):
@@ -95,6 +97,8 @@ class CredentialRow(SQLModel, table=True):
     label: str = Field(default="", max_length=255)
     secret: bytes = Field(sa_type=LargeBinary)  # sealed by the vault
     previous_secret: bytes | None = Field(default=None, sa_type=LargeBinary)
+    #: When the previous secret stops being valid; NULL: it stays until it is revoked.
+    previous_until_ms: int | None = Field(default=None, sa_type=BigInteger)
     enabled: bool = True
     #: Owns the bare `/bigbluebutton/api` path; at most one credential does.
     is_default: bool = False
@@ -103,6 +107,23 @@ class CredentialRow(SQLModel, table=True):
     algorithms: str = "sha1,sha256,sha384,sha512"
     default_seats: int | None = None
     default_duration_s: int | None = None
+    #: Its own limits inside those of the subscription; NULL means none.
+    seats: int | None = None
+    meetings_max: int | None = None
+    meeting_seats_max: int | None = None
+    duration_max_s: int | None = None
+    #: Parameter rules, one per line (see `schemas.rules`), after those of the subscription.
+    rules: str = ""
+    #: Space-separated origins of browser applications that may make the read calls; `*` is any.
+    origins: str = ""
+    #: Whether the read calls may be answered as JSONP.
+    jsonp: bool = False
+    #: Whether the draft dialect is served on its own base path.
+    draft: bool = False
+    #: Comma-separated names of calls that are refused.
+    refused_calls: str = Field(default="", max_length=1024)
+    #: Whether moderators may enter a meeting whose seats are all taken.
+    moderators_pass: bool = False
 
 
 class EndpointRow(SQLModel, table=True):
@@ -119,6 +140,25 @@ class EndpointRow(SQLModel, table=True):
     kinds: str = ""
     enabled: bool = True
     created_ms: int = Field(default=0, sa_type=BigInteger)
+
+
+class HookRow(SQLModel, table=True):
+    """A webhook that an application registered by `hooks/create`."""
+
+    __tablename__ = "hook"
+    __table_args__ = (UniqueConstraint("credential_id", "url_digest"),)
+
+    id: str = Field(primary_key=True, max_length=36)
+    credential_id: int = Field(index=True)
+    url: str = Field(max_length=2048)
+    #: SHA-256 of the URL (hex): what makes a second registration the same one.
+    url_digest: str = Field(max_length=64)
+    #: The caller's `meetingID`; NULL means all meetings of the credential.
+    external_id: str | None = Field(default=None, max_length=256)
+    #: Comma-separated names as bbb-webhooks has them, in lower case; empty means all.
+    events: str = Field(default="", max_length=2048)
+    raw: bool = False
+    created_ms: int = Field(sa_type=BigInteger)
 
 
 class MeetingRow(SQLModel, table=True):
@@ -167,6 +207,70 @@ class MeetingRow(SQLModel, table=True):
     ended_ms: int | None = Field(default=None, sa_type=BigInteger)
     #: The node's own id of the conference, which recordings carry; NULL until confirmed.
     internal_id: str | None = Field(default=None, max_length=64)
+    #: A breakout room: our id of its parent, whose seats and node it shares.
+    parent_id: str | None = Field(default=None, max_length=32)
+    #: Who was let in but not seen yet (orjson): see `workers.gate`; NULL while nobody was.
+    gate: bytes | None = Field(default=None, sa_type=LargeBinary)
+
+
+class RecordingRow(SQLModel, table=True):
+    """A recording, or a recorded meeting whose recording may still come.
+
+    Written by the harvester, which copies what the nodes say, and by the recording calls, which
+    note what callers changed. The credential comes from the meeting that we made, never from the
+    node or the caller. Rows stay until the recording is gone for good.
+    """
+
+    __tablename__ = "recording"
+    __table_args__ = (
+        Index("ix_recording_listed", "credential_id", "external_id"),
+        Index("ix_recording_node", "node_id"),
+    )
+
+    #: The node's own id of the conference.
+    id: str = Field(primary_key=True, max_length=64)
+    credential_id: int
+    external_id: str = Field(max_length=256)
+    meeting_id: str = Field(max_length=32)
+    node_id: int
+    #: `processing`, `processed`, `published`, `unpublished`, `deleted`; "" while none was seen.
+    state: str = Field(default="", max_length=16)
+    start_ms: int = Field(default=0, sa_type=BigInteger)
+    #: What the node said (orjson): see `schemas.recordings`; NULL while none was seen.
+    doc: bytes | None = Field(default=None, sa_type=LargeBinary)
+    #: Changes that the node has not confirmed (orjson); NULL when there are none.
+    pending: bytes | None = Field(default=None, sa_type=LargeBinary)
+    made_ms: int = Field(sa_type=BigInteger)
+    #: When the node last listed it.
+    seen_ms: int = Field(default=0, sa_type=BigInteger)
+    updated_ms: int = Field(default=0, sa_type=BigInteger, index=True)
+
+
+class SessionRow(SQLModel, table=True):
+    """A session token that a node gave out through us, so that its calls find the node."""
+
+    __tablename__ = "session"
+
+    #: SHA-256 of the token (hex): the token itself opens a meeting.
+    digest: str = Field(primary_key=True, max_length=64)
+    credential_id: int
+    node_id: int
+    meeting_id: str = Field(max_length=32)
+    #: Cookies of the node that belong to the token, sealed by the vault.
+    cookies: bytes | None = Field(default=None, sa_type=LargeBinary)
+    until_ms: int = Field(sa_type=BigInteger, index=True)
+
+
+class SpoolRow(SQLModel, table=True):
+    """A piece of a request body on its way to a node."""
+
+    __tablename__ = "spool"
+
+    #: Id of the body: the command that it belongs to.
+    id: str = Field(primary_key=True, max_length=32)
+    part: int = Field(primary_key=True)
+    content: bytes = Field(sa_type=LargeBinary)
+    at_ms: int = Field(sa_type=BigInteger, index=True)
 
 
 class CommandRow(SQLModel, table=True):

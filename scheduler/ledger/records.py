@@ -31,6 +31,8 @@ class MeetingRecord:
     end_reason: str = ""
     ended_ms: int | None = None
     internal_id: str | None = None
+    parent_id: str | None = None
+    gate: bytes | None = None
 
 
 #: Names of the columns in the order of the fields.
@@ -51,6 +53,7 @@ MUTABLE_COLUMNS: Final = (
     "end_reason",
     "ended_ms",
     "internal_id",
+    "gate",
 )
 
 

@@ -16,7 +16,7 @@ from scheduler.ledger.records import MEETING_COLUMNS, MUTABLE_COLUMNS, Batch
 #: SQL types of the columns, as arrays of them travel.
 _TYPES: Final = {
     "text": (
-        *("id", "external_id", "live_key", "state", "end_reason", "internal_id"),
+        *("id", "external_id", "live_key", "state", "end_reason", "internal_id", "parent_id"),
         *("meeting_id", "user_id", "event_id", "fact"),
     ),
     "integer": (
@@ -24,7 +24,7 @@ _TYPES: Final = {
     ),
     "bigint": ("start_s", "end_s", "updated_ms", "ended_ms", "at_ms", "changed_ms"),
     "boolean": ("live", "present", "moderator"),
-    "bytea": ("doc", "bound", "answer", "body"),
+    "bytea": ("doc", "bound", "gate", "answer", "body"),
 }
 _TYPE_OF: Final = {name: kind for kind, names in _TYPES.items() for name in names}
 
