@@ -5,59 +5,30 @@ Join and isMeetingRunning are the hot path: nothing here logs or allocates more 
 Called by the application.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import structlog
 from aiohttp import web
 
-from gateway import bodies, create, end
+from gateway import bodies
 from gateway.addressing import Addresses
 from gateway.bodies import Body
+from gateway.calls.table import table
 from gateway.failures import ApiFailure, xml
-from gateway.join import Join
+from gateway.incoming import GET_POST, Auth, Bodies, Call, Incoming
 from gateway.keys import Caller, Callers
+from gateway.limits import Limits
 from gateway.live import Live
 from gateway.parts import Parts
-from gateway.queries import Queries
 from scheduler.ledger.errors import StoreDown
 from schemas import answers, checksum, params
 from schemas.params import Params
 from schemas.values import Reason
 
-Handler = Callable[[Caller, Params, Body | None], Awaitable[web.Response]]
-
-_GET: Final = frozenset(("GET", "HEAD"))
-_GET_POST: Final = frozenset(("GET", "HEAD", "POST"))
-_POST: Final = frozenset(("POST",))
-#: Calls of BigBlueButton that are not offered, so that a valid caller learns that and no more.
-_NOT_OFFERED: Final = {
-    "getSessions": _GET_POST,
-    "insertDocument": _POST,
-    "sendChatMessage": _GET,
-    "getRecordings": _GET_POST,
-    "publishRecordings": _GET,
-    "deleteRecordings": _GET,
-    "updateRecordings": _GET_POST,
-    "getRecordingTextTracks": _GET_POST,
-    "putRecordingTextTrack": _POST,
-    "hooks/create": _GET,
-    "hooks/destroy": _GET,
-    "hooks/list": _GET,
-}
 _INDEX: Final = answers.INDEX.encode()
+_UNSIGNED: Final = "checksumError"
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    methods: frozenset[str]
-    handler: Handler
-    #: Whether parameters of a form are merged; a join is made by browsers, which may add a body.
-    forms: bool = True
 
 
 class Dispatch:
@@ -69,18 +40,9 @@ class Dispatch:
         self._active = 0
         self._addresses = Addresses()
         self._callers = Callers(parts.directory, base_domain=parts.settings.base_domain)
+        self._limits = Limits(parts.settings)
         self._live = Live(parts)
-        queries = Queries(parts, self._live)
-        self._calls: dict[str, _Call] = {
-            "join": _Call(_GET, Join(parts, self._live).join, forms=False),
-            "isMeetingRunning": _Call(_GET_POST, queries.is_meeting_running),
-            "create": _Call(_GET_POST, partial(create.create, parts)),
-            "getMeetingInfo": _Call(_GET_POST, queries.get_meeting_info),
-            "getMeetings": _Call(_GET_POST, queries.get_meetings),
-            "end": _Call(_GET_POST, partial(end.end, parts)),
-        }
-        for name, methods in _NOT_OFFERED.items():
-            self._calls[name] = _Call(methods, _not_offered)
+        self._calls = table(parts, self._live)
 
     async def close(self) -> None:
         """Give up questions that are still open."""
@@ -102,50 +64,87 @@ class Dispatch:
             self._active -= 1
 
     async def _answer(self, request: web.Request) -> web.Response:
-        url = request.rel_url
-        address = self._addresses.find(url.raw_path)
+        found = self._find(request)
+        if isinstance(found, web.Response):
+            return found
+        name, call, caller = found
+        given, body = await self._read(request, caller, name, call)
+        if "checksum" in given.values:
+            # Spelled in a way that only decoding shows: a second one all the same.
+            raise ApiFailure(_UNSIGNED)
+        if not caller.enabled:
+            raise ApiFailure(Reason.DISABLED)
+        if name in caller.refused_calls:
+            raise ApiFailure(Reason.UNSUPPORTED)
+        self._limits.admit(caller, name)
+        return await call.handler(Incoming(caller, given, body, request))
+
+    def _find(self, request: web.Request) -> tuple[str, Call, Caller] | web.Response:
+        """Return call and caller of a request, or the answer to one that has none."""
+        address = self._addresses.find(request.rel_url.raw_path)
         if address is None:
             return web.Response(status=404, text="not found")
         name = address.call
         if not name:
-            return _method(request, _GET_POST) or xml(_INDEX)
+            return _method(request, GET_POST) or xml(_INDEX)
         call = self._calls.get(name)
         if call is None:
             raise ApiFailure(Reason.UNSUPPORTED, status=404)
         if request.method not in call.methods and (refusal := _method(request, call.methods)):
             return refusal
-        caller = (
-            self._callers.by_host(request.headers.get("Host", ""))
-            if address.credential is None
-            else self._callers.by_name(address.credential)
-        )
-        query, found = checksum.split_checksum(url.raw_query_string)
+        if address.credential is None:
+            return name, call, self._callers.by_host(request.headers.get("Host", ""))
+        return name, call, self._callers.by_name(address.credential)
+
+    async def _read(
+        self, request: web.Request, caller: Caller, name: str, call: Call
+    ) -> tuple[Params, Body | None]:
+        """Return the parameters and the body of a request that may make the call."""
+        raw = request.rel_url.raw_query_string
+        if call.auth is Auth.OPEN:
+            return await self._open(request, call, raw)
+        self._limits.admit_address(request)
+        query, found = checksum.split_checksum(raw)
+        try:
+            if request.body_exists:
+                return await self._with_body(request, caller, name, call, query, found)
+            _check_query(caller, name, query, found)
+        except ApiFailure as failure:
+            if failure.key == _UNSIGNED:
+                self._limits.bad_checksum(request)
+            raise
+        return bodies.decoded(query, clean=True), None
+
+    async def _open(
+        self, request: web.Request, call: Call, query: str
+    ) -> tuple[Params, Body | None]:
+        """Read a request that needs no checksum."""
+        given = bodies.decoded(query, clean=True)
         body: Body | None = None
         if request.body_exists:
-            given, body = await self._with_body(request, caller, name, query, found)
-        elif not found:
-            raise ApiFailure("checksumError", answers.CHECKSUM_MISSING)
-        elif len(found) > 1 or not caller.signed(name, query, found[0]):
-            raise ApiFailure("checksumError")
-        else:
-            given = bodies.decoded(query, clean=True)
-        if "checksum" in given.values:
-            # Spelled in a way that only decoding shows: a second one all the same.
-            raise ApiFailure("checksumError")
-        if not caller.enabled:
-            raise ApiFailure(Reason.DISABLED)
-        return await call.handler(caller, given, body)
+            body = await bodies.read(
+                request,
+                bytes_max=bodies.FORM_BYTES_MAX,
+                timeout_s=self._settings.body_timeout_s,
+            )
+            if body is not None and body.is_form and call.forms:
+                given.merge(body.params())
+        return given, body
 
     async def _with_body(
-        self, request: web.Request, caller: Caller, name: str, query: str, found: list[str]
+        self,
+        request: web.Request,
+        caller: Caller,
+        name: str,
+        call: Call,
+        query: str,
+        found: list[str],
     ) -> tuple[Params, Body | None]:
         """Check the signature of a request with a body, and read it."""
-        if len(found) > 1:
-            raise ApiFailure("checksumError")
-        if found and not caller.signed(name, query, found[0]):
-            raise ApiFailure("checksumError")
+        if found:
+            _check_query(caller, name, query, found)
         bytes_max = bodies.FORM_BYTES_MAX
-        if found and name == "create":
+        if found and call.bodies is not Bodies.FORM:
             bytes_max = min(self._settings.body_bytes_max, bodies.MODULES_BYTES_MAX)
         body = await bodies.read(
             request, bytes_max=bytes_max, timeout_s=self._settings.body_timeout_s
@@ -154,14 +153,23 @@ class Dispatch:
         if not found:
             _check_form(caller, name, query, form, body, posted=request.method == "POST")
         elif form is not None and "checksum" in form.values:
-            raise ApiFailure("checksumError")
-        if body is not None and not body.is_form and not (body.is_xml and name == "create"):
+            raise ApiFailure(_UNSIGNED)
+        takes_xml = call.bodies in (Bodies.XML, Bodies.FORM_OR_XML)
+        if body is not None and not body.is_form and not (body.is_xml and takes_xml):
             raise ApiFailure(*params.CONTENT_TYPE)
         given = bodies.decoded(query, clean=True)
-        if form is not None and self._calls[name].forms:
+        if form is not None and call.forms:
             form.values.pop("checksum", None)
             given.merge(form)
         return given, body
+
+
+def _check_query(caller: Caller, name: str, query: str, found: list[str]) -> None:
+    """Raise `ApiFailure` unless the query carries the one checksum of the call."""
+    if not found:
+        raise ApiFailure(_UNSIGNED, answers.CHECKSUM_MISSING)
+    if len(found) > 1 or not caller.signed(name, query, found[0]):
+        raise ApiFailure(_UNSIGNED)
 
 
 def _check_form(
@@ -193,7 +201,3 @@ def _method(request: web.Request, methods: frozenset[str]) -> web.Response | Non
             "Cache-Control": "no-cache",
         },
     )
-
-
-async def _not_offered(_caller: Caller, _given: Params, _body: Body | None) -> web.Response:
-    raise ApiFailure(Reason.UNSUPPORTED)

@@ -30,6 +30,15 @@ class Caller:
     algorithms: frozenset[str]
     enabled: bool
     terms: Terms
+    #: Origins of browser applications that may make the read calls; `*` is any.
+    origins: frozenset[str] = frozenset()
+    jsonp: bool = False
+    draft: bool = False
+    refused_calls: frozenset[str] = frozenset()
+    #: Whether moderators may enter a meeting whose seats are all taken.
+    moderators_pass: bool = False
+    #: Texts of the rules, the subscription's first (see `schemas.rules`).
+    rules: str = ""
 
     def signed(self, call: str, query: str, given: str) -> bool:
         """Tell whether `given` signs the call; `query` is without checksum, as received."""
@@ -113,9 +122,19 @@ class Callers:
             terms=Terms(
                 seats=credential.default_seats,
                 duration_s=credential.default_duration_s,
-                seats_max=subscription.meeting_seats_max,
-                duration_max_s=subscription.duration_max_s,
+                seats_max=_least(subscription.meeting_seats_max, credential.meeting_seats_max),
+                duration_max_s=_least(subscription.duration_max_s, credential.duration_max_s),
                 welcome=subscription.welcome_text,
                 moderator=subscription.moderator_text,
             ),
+            origins=credential.origins,
+            jsonp=credential.jsonp,
+            draft=credential.draft,
+            refused_calls=credential.refused_calls,
+            moderators_pass=credential.moderators_pass,
+            rules="\n".join(filter(None, (subscription.rules, credential.rules))),
         )
+
+
+def _least(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)

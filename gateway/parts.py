@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 from gateway.meetings import Meetings
 from scheduler.bus.interface import Bus
+from scheduler.database import Database
 from scheduler.directory import DirectoryWatch
 from scheduler.ledger.reading import Reader
 from scheduler.nodes import NodeClient
 from scheduler.settings import Settings
+from scheduler.vault import Vault
 
 
 def unix_ms() -> int:
@@ -26,6 +28,8 @@ class Parts:
     """The parts of one gateway."""
 
     settings: Settings
+    database: Database
+    vault: Vault
     directory: DirectoryWatch
     bus: Bus
     reader: Reader

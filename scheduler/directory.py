@@ -77,6 +77,8 @@ class Subscription:
     duration_max_s: int | None
     welcome_text: str
     moderator_text: str
+    #: Parameter rules, one per line (see `schemas.rules`).
+    rules: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,20 @@ class Credential:
     #: Its own default, else the subscription's.
     default_seats: int
     default_duration_s: int
+    #: Its own limits inside those of the subscription; None means none.
+    seats: int | None = None
+    meetings_max: int | None = None
+    meeting_seats_max: int | None = None
+    duration_max_s: int | None = None
+    #: When the previous secret stops being valid; None: it stays until it is revoked.
+    previous_until_ms: int | None = None
+    #: Parameter rules of its own, after those of the subscription.
+    rules: str = ""
+    origins: frozenset[str] = frozenset()
+    jsonp: bool = False
+    draft: bool = False
+    refused_calls: frozenset[str] = frozenset()
+    moderators_pass: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +324,17 @@ def _credential(row: dict[str, Any], subscription: Subscription, vault: Vault) -
         algorithms=frozenset(_listed(row["algorithms"])),
         default_seats=subscription.default_seats if seats is None else seats,
         default_duration_s=subscription.default_duration_s if duration_s is None else duration_s,
+        seats=row["seats"],
+        meetings_max=row["meetings_max"],
+        meeting_seats_max=row["meeting_seats_max"],
+        duration_max_s=row["duration_max_s"],
+        previous_until_ms=row["previous_until_ms"],
+        rules=row["rules"],
+        origins=frozenset(row["origins"].split()),
+        jsonp=row["jsonp"],
+        draft=row["draft"],
+        refused_calls=frozenset(_listed(row["refused_calls"])),
+        moderators_pass=row["moderators_pass"],
     )
 
 

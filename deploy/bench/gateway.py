@@ -19,11 +19,13 @@ from gateway.app import make_app
 from gateway.meetings import Meetings
 from gateway.parts import Parts, unix_ms
 from scheduler.bus.memory import MemoryBus
+from scheduler.database import Database
 from scheduler.directory import Credential, Directory, DirectoryWatch, Node, Pool, Subscription
 from scheduler.ledger.reading import Reader
 from scheduler.ledger.records import MeetingRecord
 from scheduler.nodes import NodeClient
 from scheduler.settings import Settings
+from scheduler.vault import Vault
 from schemas import checksum, identifiers
 from schemas.messages import MeetingDoc, NodeAnswer
 
@@ -169,6 +171,9 @@ async def run(*, seconds: float) -> dict[str, Any]:
     await bus.start()
     parts = Parts(
         settings=settings,
+        # The measured calls neither write nor open secrets.
+        database=cast("Database", None),
+        vault=cast("Vault", None),
         directory=cast("DirectoryWatch", _Watch(_directory())),
         bus=bus,
         reader=reader,

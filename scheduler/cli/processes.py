@@ -99,6 +99,8 @@ async def _gateway(assembly: Assembly) -> AsyncIterator[str]:
     reader = Reader(assembly.database)
     parts = GatewayParts(
         settings=assembly.settings,
+        database=assembly.database,
+        vault=assembly.vault,
         directory=assembly.directory,
         bus=assembly.bus,
         reader=reader,

@@ -198,6 +198,8 @@ async def running(
         reader = Reader(database)
         parts = Parts(
             settings=chosen,
+            database=database,
+            vault=vault,
             directory=watch,
             bus=bus,
             reader=reader,

@@ -8,13 +8,11 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway.bodies import Body
 from gateway.failures import ApiFailure, refuse, xml
-from gateway.keys import Caller
+from gateway.incoming import GET_POST, Call, Calls, Incoming
 from gateway.live import Live
 from gateway.parts import Parts
 from schemas import answers, params
-from schemas.params import Params
 
 _RUNNING: Final = answers.RUNNING.encode()
 _NOT_RUNNING: Final = answers.NOT_RUNNING.encode()
@@ -29,10 +27,17 @@ class Queries:
         self._now_ms = parts.now_ms
         self._live = live
 
-    async def is_meeting_running(
-        self, caller: Caller, given: Params, _body: Body | None
-    ) -> web.Response:
+    def calls(self) -> Calls:
+        """Return the calls by name."""
+        return {
+            "isMeetingRunning": Call(self.is_meeting_running, GET_POST, reads=True),
+            "getMeetingInfo": Call(self.get_meeting_info, GET_POST, reads=True),
+            "getMeetings": Call(self.get_meetings, GET_POST, reads=True),
+        }
+
+    async def is_meeting_running(self, incoming: Incoming) -> web.Response:
         """Tell whether somebody is in the meeting; an unknown one is not running."""
+        caller, given = incoming.caller, incoming.params
         meeting_id = given.values.get("meetingID", "")
         entry = self._meetings.lookup(caller.credential, meeting_id)
         if entry is None:
@@ -47,10 +52,9 @@ class Queries:
                 running = self._observed.last_running(entry.view)
         return xml(_RUNNING if running else _NOT_RUNNING)
 
-    async def get_meeting_info(
-        self, caller: Caller, given: Params, _body: Body | None
-    ) -> web.Response:
+    async def get_meeting_info(self, incoming: Incoming) -> web.Response:
         """Show one meeting as its node has it now, else as it was observed last."""
+        caller, given = incoming.caller, incoming.params
         entry = await self._meetings.find(caller.credential, given.get("meetingID"))
         if entry is not None and not entry.shown:
             entry = None
@@ -62,8 +66,6 @@ class Queries:
             return xml(answers.meeting_info(self._meetings.fragment(entry)))
         return xml(answers.meeting_info(answers.meeting_elements(entry.view, fields)))
 
-    async def get_meetings(
-        self, caller: Caller, _given: Params, _body: Body | None
-    ) -> web.Response:
+    async def get_meetings(self, incoming: Incoming) -> web.Response:
         """List the caller's meetings from memory."""
-        return xml(self._meetings.document(caller.credential))
+        return xml(self._meetings.document(incoming.caller.credential))

@@ -11,8 +11,8 @@ from urllib.parse import quote_plus
 from aiohttp import web
 
 from gateway import failures
-from gateway.bodies import Body
 from gateway.failures import ApiFailure, xml
+from gateway.incoming import GET, Call, Calls, Incoming
 from gateway.keys import Caller
 from gateway.live import Live
 from gateway.meetings import PLACING, Entry
@@ -50,8 +50,13 @@ class Join:
         self._meetings = parts.meetings
         self._live = live
 
-    async def join(self, caller: Caller, given: Params, _body: Body | None) -> web.Response:
+    def calls(self) -> Calls:
+        """Return the call by its name."""
+        return {"join": Call(self.join, GET, forms=False)}
+
+    async def join(self, incoming: Incoming) -> web.Response:
         """Redirect to the node, or answer its XML with `redirect=false`."""
+        caller, given = incoming.caller, incoming.params
         values = given.values
         entry = self._meetings.lookup(caller.credential, values.get("meetingID", ""))
         if entry is None:

@@ -1,0 +1,108 @@
+"""The create call: from parameters to a command, from its answer to XML.
+
+Owns the translation and the keys of refusals. Decides nothing about seats. Called by the dispatch.
+"""
+
+from typing import Final
+
+from aiohttp import web
+
+from gateway import bodies, commands
+from gateway.failures import ApiFailure, refuse, xml
+from gateway.incoming import Incoming
+from gateway.keys import Caller
+from gateway.meetings import Entry
+from gateway.parts import Parts
+from schemas import answers, identifiers, params, requested
+from schemas.messages import CreateCommand, MeetingView
+from schemas.params import Params
+from schemas.values import Reason
+
+#: Moodle turns only this key into a sentence for its users.
+_MOODLE_KEY: Final = "maxConcurrent"
+_CAPACITY: Final = frozenset((Reason.MAX_PARTICIPANTS, Reason.MAX_MEETINGS, Reason.NO_NODE))
+
+
+class Create:
+    """The create call of one gateway."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def create(self, incoming: Incoming) -> web.Response:
+        """Reserve seats and make the meeting, or confirm it."""
+        parts, caller, given = self._parts, incoming.caller, incoming.params
+        body = incoming.body
+        refuse(params.create_violation(given))
+        parent = await _parent(parts, caller, given)
+        modules = await bodies.modules(body) if body is not None and body.is_xml else None
+        asked = requested.requested(
+            given,
+            caller.terms,
+            parent=parent.node_meeting_id if parent is not None else None,
+            body=modules,
+        )
+        now_ms = parts.now_ms()
+        answer = await commands.outcome(
+            parts,
+            caller.pool,
+            CreateCommand(
+                kind="create",
+                id=identifiers.new_id(),
+                deadline_ms=now_ms + int(parts.settings.create_deadline_s * 1_000),
+                subscription=caller.subscription,
+                credential=caller.credential,
+                external_id=asked.external_id,
+                seats=asked.seats,
+                duration_s=asked.duration_s,
+                doc=asked.doc,
+                given_attendee_pw=asked.given_attendee_pw,
+                given_moderator_pw=asked.given_moderator_pw,
+                renew=asked.renew,
+            ),
+        )
+        view = answer.get("view")
+        if not answer["ok"] or view is None:
+            raise _refusal(
+                answer.get("reason", Reason.UNAVAILABLE), answer.get("message", ""), given
+            )
+        parts.meetings.apply(view)
+        return xml(
+            answers.created(
+                view,
+                repeated=answer.get("repeated", False),
+                has_user_joined=bool(parts.meetings.observed.fields(view).get("hasUserJoined")),
+                parent=_parent_internal_id(parts, view),
+            )
+        )
+
+
+def _refusal(reason: str, message: str, given: Params) -> ApiFailure:
+    key = str(reason)
+    if reason in _CAPACITY:
+        message = message or answers.MESSAGES[key]
+        origin = next((v for n, v in given.values.items() if n.lower() == "meta_bbb-origin"), "")
+        if "moodle" in origin.lower():
+            key = _MOODLE_KEY
+    return ApiFailure(key, message)
+
+
+async def _parent(parts: Parts, caller: Caller, given: Params) -> Entry | None:
+    if not given.flag("isBreakout"):
+        return None
+    parent_id = given.get("parentMeetingID")
+    if not parent_id:
+        raise ApiFailure("parentMeetingIDMissing")
+    entry = await parts.meetings.find(caller.credential, parent_id)
+    if entry is None or not entry.shown:
+        raise ApiFailure("parentMeetingDoesNotExist")
+    return entry
+
+
+def _parent_internal_id(parts: Parts, view: MeetingView) -> str:
+    for name, value in view["doc"]["params"]:
+        if name == "parentMeetingID":
+            entry = parts.meetings.by_id(identifiers.meeting_id_of(value) or "")
+            bound = entry.view["bound"] if entry is not None else None
+            return bound["internal_id"] if bound is not None else ""
+    return "bbb-none"

@@ -1,0 +1,44 @@
+"""The table of calls: which names the API has, and who answers them.
+
+Owns the list and nothing else. Called once, by the dispatch.
+"""
+
+from aiohttp import web
+
+from gateway.calls import create, end, queries
+from gateway.calls.join import Join
+from gateway.failures import ApiFailure
+from gateway.incoming import GET, GET_POST, POST, Bodies, Call, Calls, Incoming
+from gateway.live import Live
+from gateway.parts import Parts
+from schemas.values import Reason
+
+#: Calls of BigBlueButton that are not offered, so that a valid caller learns that and no more.
+_NOT_OFFERED = {
+    "getSessions": GET_POST,
+    "insertDocument": POST,
+    "sendChatMessage": GET,
+    "getRecordings": GET_POST,
+    "publishRecordings": GET,
+    "deleteRecordings": GET,
+    "updateRecordings": GET_POST,
+    "getRecordingTextTracks": GET_POST,
+    "putRecordingTextTrack": POST,
+    "hooks/create": GET,
+    "hooks/destroy": GET,
+    "hooks/list": GET,
+}
+
+
+def table(parts: Parts, live: Live) -> Calls:
+    """Return all calls by name."""
+    calls: Calls = {name: Call(_not_offered, methods) for name, methods in _NOT_OFFERED.items()}
+    calls |= Join(parts, live).calls()
+    calls |= queries.Queries(parts, live).calls()
+    calls["create"] = Call(create.Create(parts).create, GET_POST, bodies=Bodies.FORM_OR_XML)
+    calls["end"] = Call(end.End(parts).end, GET_POST)
+    return calls
+
+
+async def _not_offered(_incoming: Incoming) -> web.Response:
+    raise ApiFailure(Reason.UNSUPPORTED)
