@@ -7,8 +7,8 @@ observer and the gateway.
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol, Self
 from urllib.parse import urlencode
 
@@ -79,10 +79,25 @@ class NodeReply:
     message: str
     #: The `response` element.
     root: etree._Element
+    #: Cookies that the node set, by name.
+    cookies: Mapping[str, str] = field(default_factory=dict)
 
     def text(self, name: str) -> str:
         """Return the text of a child of the document, "" when it is absent or empty."""
         return (self.root.findtext(name) or "").strip()
+
+
+@dataclass(frozen=True, slots=True)
+class RawReply:
+    """The answer of a node as it came, whatever it is."""
+
+    status: int
+    content: bytes
+    #: Media type in lower case, "" when absent.
+    media_type: str = ""
+    #: Where a redirect leads, "" when absent.
+    location: str = ""
+    cookies: Mapping[str, str] = field(default_factory=dict)
 
 
 def signed_url(node: NodeAddress, call: str, params: Params) -> str:
@@ -187,7 +202,8 @@ class NodeClient:
         else:
             url = f"{path}?{checksum.signed_query(call, query, node.secret)}"
             request = _Request(method if body is None else "POST", url, body, content_type)
-        status, document = await self._exchange(node, call, request, timeout_s=timeout_s)
+        raw = await self._exchange(node, call, request, timeout_s=timeout_s)
+        status, document = raw.status, raw.content
         if status >= _SERVER_ERROR:
             raise NodeUnknown(node.name, call, f"status {status}")
         try:
@@ -205,15 +221,45 @@ class NodeClient:
             key=(root.findtext("messageKey") or "").strip(),
             message=(root.findtext("message") or "").strip(),
             root=root,
+            cookies=raw.cookies,
         )
+
+    async def exchange(
+        self,
+        node: NodeAddress,
+        call: str,
+        query: str,
+        *,
+        timeout_s: float,
+        form: str | None = None,
+        body: bytes | None = None,
+        content_type: str | None = None,
+        cookies: Mapping[str, str] | None = None,
+    ) -> RawReply:
+        """Send a call as it is, unsigned unless `query` or `form` is, and return what comes.
+
+        With a form or a body it is a POST. Raises as `call` does, but takes every status below 500.
+        """
+        path = f"{node.base_url}api/{call}"
+        url = f"{path}?{query}" if query else path
+        if form is not None:
+            body, content_type = form.encode(), _FORM
+        request = _Request("GET" if body is None else "POST", url, body, content_type, cookies)
+        raw = await self._exchange(node, call, request, timeout_s=timeout_s)
+        if raw.status >= _SERVER_ERROR:
+            raise NodeUnknown(node.name, call, f"status {raw.status}")
+        return raw
 
     async def _exchange(
         self, node: NodeAddress, call: str, request: "_Request", *, timeout_s: float
-    ) -> tuple[int, bytes]:
+    ) -> RawReply:
         """Send one request and read its answer; every failure becomes a `NodeError`."""
         if self._session is None:
             raise NodeRefused(node.name, call, "the client is closed")
-        headers = {"Content-Type": request.content_type} if request.content_type else None
+        headers = {"Content-Type": request.content_type} if request.content_type else {}
+        if request.cookies:
+            # By hand: the session keeps no cookies, so that no two callers can share one.
+            headers["Cookie"] = "; ".join(f"{k}={v}" for k, v in request.cookies.items())
         try:
             async with self._session.request(
                 request.method,
@@ -223,7 +269,13 @@ class NodeClient:
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=timeout_s * 0.75),
             ) as response:
-                return response.status, await self._read(node, call, response)
+                return RawReply(
+                    response.status,
+                    await self._read(node, call, response),
+                    response.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
+                    response.headers.get("Location", ""),
+                    {name: morsel.coded_value for name, morsel in response.cookies.items()},
+                )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NodeRefused(node.name, call, f"no connection ({type(error).__name__})") from error
         except aiohttp.InvalidURL as error:
@@ -255,3 +307,4 @@ class _Request:
     url: str
     body: bytes | None
     content_type: str | None
+    cookies: Mapping[str, str] | None = None

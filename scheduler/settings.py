@@ -9,6 +9,7 @@ import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -54,6 +55,18 @@ class Settings(BaseSettings):
     port: int = Field(default=8090, ge=0, le=65_535)
     #: Wildcard domain: `acme.<base_domain>` and `acme-5.<base_domain>` are credentials.
     base_domain: str = ""
+    #: Address of the gateway for the outside, e.g. `https://bbb.example.org`: URLs in answers.
+    #: Empty: `https://<credential>.<base_domain>`, else the address that was called.
+    public_url: str = ""
+    #: Whether `X-Forwarded-Host` and `Host` may name the gateway in URLs while `public_url` is
+    #: empty: only behind a proxy that overwrites both.
+    trust_host_header: bool = False
+    #: How long the session token of a join is remembered, as long as BigBlueButton's own sessions.
+    session_s: Seconds = 14_400
+    #: Webhooks that one credential may register.
+    hooks_max: int = Field(default=1_000, ge=0, le=100_000)
+    #: Days after which a webhook is removed whose meeting has not been seen alive.
+    hook_keep_days: int = Field(default=30, ge=1, le=3_650)
     #: Longest request line and header field that is read, bytes.
     line_bytes_max: int = Field(default=65_536, ge=8_192, le=1_048_576)
     #: Longest body of a create call, bytes; other calls take 1 MiB.
@@ -123,6 +136,15 @@ class Settings(BaseSettings):
                 "SEATKEEP_DATABASE_URL must start with postgresql+asyncpg:// or sqlite+aiosqlite:///"
             )
         return url
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_address(cls, url: str) -> str:
+        parts = urlsplit(url)
+        plain = not (parts.query or parts.fragment or parts.username)
+        if url and not (parts.scheme in ("http", "https") and parts.hostname and plain):
+            raise ValueError("SEATKEEP_PUBLIC_URL must look like https://bbb.example.org")
+        return url.rstrip("/")
 
     @field_validator("delivery_steps_s")
     @classmethod

@@ -159,6 +159,8 @@ class HookRow(SQLModel, table=True):
     events: str = Field(default="", max_length=2048)
     raw: bool = False
     created_ms: int = Field(sa_type=BigInteger)
+    #: When its meeting was last seen alive, else when it was made: an idle one is removed.
+    used_ms: int = Field(sa_type=BigInteger)
 
 
 class MeetingRow(SQLModel, table=True):

@@ -64,6 +64,7 @@ def _create_hooks() -> None:
         sa.Column("events", sa.String(2048), nullable=False),
         sa.Column("raw", sa.Boolean(), nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.Column("used_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("credential_id", "url_digest"),
     )
