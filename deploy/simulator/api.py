@@ -14,10 +14,12 @@ from multidict import CIMultiDict
 
 from deploy.simulator import (
     calls,
+    config_calls,
     faults,
     hook_calls,
     join_call,
     recording_calls,
+    session_calls,
     wire,
 )
 from deploy.simulator.node import NODE, Node
@@ -32,6 +34,10 @@ class Offer(NamedTuple):
 
     handler: Handler
     methods: frozenset[str]
+    #: The setting without which the call does not exist.
+    switch: str = ""
+    #: Whether a checksum opens it; the others want a session token.
+    signed: bool = True
 
 
 _GET: Final = frozenset({"GET", "HEAD"})
@@ -54,6 +60,17 @@ CALLS: Final = {
     "hooks/create": Offer(hook_calls.create, _GET),
     "hooks/destroy": Offer(hook_calls.destroy, _GET),
     "hooks/list": Offer(hook_calls.list_hooks, _GET),
+    "getSessions": Offer(session_calls.get_sessions, _BOTH),
+    "getJoinUrl": Offer(session_calls.get_join_url, _BOTH, signed=False),
+    "learningDashboard": Offer(session_calls.learning_dashboard, _BOTH, signed=False),
+    "stuns": Offer(session_calls.stuns, _BOTH, signed=False),
+    "signOut": Offer(session_calls.sign_out, _BOTH, signed=False),
+    "feedback": Offer(session_calls.feedback, _POST, "feedback", signed=False),
+    "enter": Offer(session_calls.enter, _BOTH, "legacy_guest_calls", signed=False),
+    "guestWait": Offer(session_calls.guest_wait, _GET, "legacy_guest_calls", signed=False),
+    "getDefaultConfigXML": Offer(config_calls.get_default, _GET, "legacy_config_xml"),
+    "setConfigXML": Offer(config_calls.store, _POST, "legacy_config_xml"),
+    "configXML": Offer(config_calls.show, _GET, "legacy_config_xml", signed=False),
 }
 
 _HEADERS: Final = CIMultiDict(
@@ -104,7 +121,7 @@ async def handle(request: web.Request) -> web.StreamResponse:
     if name == "hooks/ping":
         return web.Response(text="bbb-webhooks API up!")
     offer = CALLS.get(name)
-    if offer is None:
+    if offer is None or (offer.switch and not getattr(node.settings, offer.switch)):
         page = "<html><body><h1>HTTP Status 404 - Not Found</h1></body></html>"
         return web.Response(status=404, text=page, content_type="text/html")
     if request.method not in offer.methods:
@@ -156,9 +173,13 @@ def _remember(node: Node, name: str, request: web.Request) -> dict[str, Any]:
 
 
 def _outcome(answer: str | bytes | web.Response) -> str:
-    """Return `SUCCESS`, the messageKey of a failure, or `redirect`."""
+    """Return `SUCCESS`, the messageKey of a failure, `redirect`, or `answered` for JSON."""
     if isinstance(answer, web.Response):
-        return "redirect"
+        if answer.status in (302, 303):
+            return "redirect"
+        answer = answer.text or ""
+        if not answer.startswith("<response>"):
+            return "answered"
     if isinstance(answer, bytes) or answer.startswith("<response><returncode>SUCCESS"):
         return "SUCCESS"
     _, _, rest = answer.partition("<messageKey>")

@@ -111,6 +111,7 @@ def _new_meeting(node: Node, call: ApiCall, bridge: str) -> Meeting:
         logout_url=call.given("logoutURL"),
         ended_url=call.given("meetingEndedURL"),
         guest_policy=call.given("guestPolicy") or "ALWAYS_ACCEPT",
+        without_session=call.is_true("allowRequestsWithoutSession"),
         start_ms=create_ms,
     )
 

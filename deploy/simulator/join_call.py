@@ -4,6 +4,7 @@ Owns roles, guests, the createTime check and the two ways of answering, redirect
 anybody present unless told to: that is what opening the client page does. Called by `api` only.
 """
 
+from typing import NamedTuple
 from urllib.parse import quote
 
 import orjson
@@ -33,6 +34,8 @@ def join(node: Node, call: ApiCall) -> str | web.Response:
     if create_time is not None and create_time != str(meeting.create_ms):
         text = "The createTime parameter submitted mismatches with the current meeting."
         return _refuse_join(call, Violation("mismatchCreateTimeParam", text), target)
+    if call.given("existingUserID"):
+        return _again(node, call, meeting)
     role = _role(call, meeting)
     if isinstance(role, Violation):
         return failed(role)
@@ -49,7 +52,25 @@ def join(node: Node, call: ApiCall) -> str | web.Response:
         node.state.leave(user, node.clock.now_ms())
         text = "You have been denied access to this meeting based on the meeting's guest policy"
         return _refuse_join(call, Violation("guestDeniedAccess", text), target)
-    return _joined(node, call, meeting, user)
+    return _joined(call, meeting, user, _Session(user.token, node.state.draw.lower(12)))
+
+
+class _Session(NamedTuple):
+    token: str
+    auth_token: str
+
+
+def _again(node: Node, call: ApiCall, meeting: Meeting) -> str | web.Response:
+    """Give a user who is present one more session, instead of an earlier one if asked to."""
+    user = node.state.users_of(meeting).get(call.given("existingUserID"))
+    if user is None:
+        text = "No active session found for the provided user ID."
+        return failed(Violation("userNotFound", text))
+    token = node.state.add_session(user)
+    replaced = call.given("replaceSessionToken")
+    if replaced in user.cookies and replaced != token:
+        node.state.sign_out(replaced, node.clock.now_ms())
+    return _joined(call, meeting, user, _Session(token, node.state.draw.lower(12)))
 
 
 def _register(node: Node, call: ApiCall, meeting: Meeting, role: Role) -> User:
@@ -69,23 +90,27 @@ def _register(node: Node, call: ApiCall, meeting: Meeting, role: Role) -> User:
     return user
 
 
-def _joined(node: Node, call: ApiCall, meeting: Meeting, user: User) -> str | web.Response:
-    url = f"{call.origin}/html5client/?sessionToken={user.token}"
+def _joined(call: ApiCall, meeting: Meeting, user: User, session: _Session) -> web.Response:
+    url = f"{call.origin}/html5client/?sessionToken={session.token}"
+    response = web.Response(headers={"Cache-Control": "no-cache"})
+    response.set_cookie("JSESSIONID", user.cookies[session.token], path="/", httponly=True)
     if call.given("redirect").lower() == "false":
-        return documents.success(
+        response.text = documents.success(
             [
                 ("messageKey", "successfullyJoined"),
                 ("message", "You have joined successfully."),
                 ("meeting_id", meeting.internal_id),
                 ("user_id", user.internal_id),
-                ("auth_token", node.state.draw.lower(12)),
-                ("session_token", user.token),
+                ("auth_token", session.auth_token),
+                ("session_token", session.token),
                 ("guestStatus", user.guest_status),
                 ("url", url),
             ]
         )
-    response = web.Response(status=302, headers={"Location": url, "Cache-Control": "no-cache"})
-    response.set_cookie("JSESSIONID", node.state.draw.lower(32), path="/", httponly=True)
+        response.headers["Content-Type"] = "text/xml;charset=UTF-8"
+    else:
+        response.set_status(302)
+        response.headers["Location"] = url
     return response
 
 

@@ -51,11 +51,13 @@ class Meeting:
     expires_ms: int = 0
     documents: list[str] = field(default_factory=list)
     messages: list[dict[str, str]] = field(default_factory=list)
+    #: Session-token calls do without the cookie of the join.
+    without_session: bool = False
 
 
 @dataclass(slots=True)
 class User:
-    """One session of somebody in a meeting; present as soon as `connected_ms` is not 0."""
+    """Somebody in a meeting, with one session or more; present once `connected_ms` is not 0."""
 
     internal_id: str
     external_id: str
@@ -74,6 +76,8 @@ class User:
     voice: bool = False
     video: bool = False
     userdata: dict[str, str] = field(default_factory=dict)
+    #: The `JSESSIONID` of each session token, `token` first.
+    cookies: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

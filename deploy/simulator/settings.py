@@ -26,6 +26,12 @@ class SimulatorSettings:
     delay_s: float = 0.0
     #: A join makes the user present at once, without anybody opening the client page.
     auto_connect: bool = False
+    #: Offers `feedback`, which released servers do not.
+    feedback: bool = False
+    #: Offers `enter` and `guestWait`, as servers up to 2.7 do.
+    legacy_guest_calls: bool = False
+    #: Offers `getDefaultConfigXML`, `setConfigXML` and `configXML`, as servers up to 2.3 do.
+    legacy_config_xml: bool = False
     #: Scheme, host and port in join URLs; `None` takes them from the request.
     public_url: str | None = None
     #: A meeting that nobody joined ends after this; 0 keeps it.

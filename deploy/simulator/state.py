@@ -15,6 +15,7 @@ from deploy.simulator.model import Change, Event, Hook, Meeting, Recording, Role
 
 _ENDED_REMEMBERED_MAX: Final = 10_000
 _MESSAGES_KEPT_MAX: Final = 50
+_CONFIGS_KEPT_MAX: Final = 20
 _MINUTE_MS: Final = 60_000
 
 
@@ -47,6 +48,8 @@ class State:
         self.recordings: dict[str, Recording] = {}
         #: Internal ids of live meetings by voice bridge.
         self.bridges: dict[str, str] = {}
+        #: Documents of setConfigXML by meeting and token, the meeting's default under "".
+        self.configs: dict[str, dict[str, str]] = {}
         self._ended: dict[str, None] = {}
         self._ever_present: dict[str, int] = {}
         self._sessions_of: dict[str, dict[str, User]] = {}
@@ -154,7 +157,7 @@ class State:
         for kept in (
             self.meetings, self.by_external, self.present, self.sessions, self.pending,
             self.children, self.hooks, self.bridges, self._ever_present, self._sessions_of,
-            self.fragments,
+            self.fragments, self.configs,
         ):  # fmt: skip
             kept.clear()
         self.version += 1
@@ -230,10 +233,33 @@ class State:
             registered_ms=now_ms,
             userdata=userdata or {},
         )
+        user.cookies[user.token] = self.draw.lower(32)
         self._add_session(user)
         self.pending[user.token] = user
         self.changes.append(Change("user", user.token, user))
         return user
+
+    def add_session(self, user: User) -> str:
+        """Give a present user one more session; return its token."""
+        token = self.draw.lower(16)
+        user.cookies[token] = self.draw.lower(32)
+        self._add_session(user)
+        self.changes.append(Change("user", user.token, user))
+        return token
+
+    def sign_out(self, token: str, now_ms: int) -> None:
+        """End one session; with the last one the user leaves."""
+        user = self.sessions.get(token)
+        if user is None:
+            return
+        if len(user.cookies) == 1:
+            self.leave(user, now_ms)
+            return
+        self._drop_session(user)
+        del user.cookies[token]
+        user.token = next(iter(user.cookies))
+        self.restore_user(user)
+        self.changes.append(Change("user", user.token, user))
 
     def connect(self, user: User, now_ms: int) -> None:
         """Make a registered user present; raises `Full`. Repeating it only counts the opening."""
@@ -278,6 +304,15 @@ class State:
         self._reckon_expiry(meeting)
         self._touch(meeting)
         self.events.append(Event("user-left", meeting, now_ms, user))
+
+    def keep_config(self, meeting: Meeting, token: str, document: str, *, default: bool) -> None:
+        """Keep a document of a meeting in memory; the oldest goes when there are too many."""
+        kept = self.configs.setdefault(meeting.internal_id, {})
+        kept[token] = document
+        if default:
+            kept[""] = document
+        if len(kept) > _CONFIGS_KEPT_MAX:
+            del kept[next(token for token in kept if token)]
 
     # Hooks and recordings
 
@@ -344,6 +379,7 @@ class State:
         self.children.pop(meeting.internal_id, None)
         self._ever_present.pop(meeting.internal_id, None)
         self.fragments.pop(meeting.internal_id, None)
+        self.configs.pop(meeting.internal_id, None)
         if meeting.is_breakout and meeting.internal_id in self.children.get(meeting.parent_id, ()):
             self.children[meeting.parent_id].remove(meeting.internal_id)
             self.fragments.pop(meeting.parent_id, None)
@@ -356,11 +392,15 @@ class State:
         self.changes.append(Change("meeting", meeting.internal_id, None))
 
     def _add_session(self, user: User) -> None:
-        self.sessions[user.token] = user
+        # Records of an earlier version have no cookies.
+        for token in user.cookies or {user.token: ""}:
+            self.sessions[token] = user
         self._sessions_of.setdefault(user.meeting_id, {})[user.token] = user
 
     def _drop_session(self, user: User) -> None:
         if self.sessions.pop(user.token, None) is not None:
+            for token in user.cookies:
+                self.sessions.pop(token, None)
             self.pending.pop(user.token, None)
             left = self._sessions_of[user.meeting_id]
             del left[user.token]

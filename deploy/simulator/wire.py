@@ -33,6 +33,8 @@ class ApiCall:
     origin: str
     body: bytes = b""
     content_type: str = ""
+    #: The `JSESSIONID` that was sent.
+    cookie: str = ""
 
     def given(self, name: str) -> str:
         """Return a parameter, or the empty text: both mean the default nearly everywhere."""
@@ -72,6 +74,7 @@ async def read(request: web.Request, name: str, *, public_url: str | None, most:
         checksums=checksums,
         params={},
         origin=public_url or f"{request.scheme}://{request.host}",
+        cookie=request.cookies.get("JSESSIONID", ""),
     )
     _take(call.params, parse_qsl(query, keep_blank_values=True, max_num_fields=most))
     if request.can_read_body:
