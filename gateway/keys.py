@@ -6,15 +6,27 @@ Called by the dispatch for every request.
 """
 
 import secrets
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from scheduler.directory import Credential, Directory, DirectoryWatch
-from schemas import checksum
+import structlog
+
+from scheduler.directory import Credential, Directory, DirectoryWatch, rules_of, terms_of
+from schemas import checksum, rules
+from schemas.params import Params
 from schemas.requested import Terms
+from schemas.rules import NO_RULES, Rules
 
 #: Host names kept; when that many different ones were seen, the table starts anew.
 _HOSTS_MAX: Final = 4_096
+
+log = structlog.get_logger(__name__)
+
+
+def _unix_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +38,7 @@ class Caller:
     subscription: int
     #: Name of the pool that its commands go to.
     pool: str
+    #: The newest first; the one behind it counts until `previous_until_ms`.
     secrets: tuple[str, ...] = field(repr=False)
     algorithms: frozenset[str]
     enabled: bool
@@ -37,12 +50,36 @@ class Caller:
     refused_calls: frozenset[str] = frozenset()
     #: Whether moderators may enter a meeting whose seats are all taken.
     moderators_pass: bool = False
-    #: Texts of the rules, the subscription's first (see `schemas.rules`).
-    rules: str = ""
+    rules: Rules = NO_RULES
+    #: None: the previous secret counts until it is revoked.
+    previous_until_ms: int | None = None
+    now_ms: Callable[[], int] = field(default=_unix_ms, repr=False, compare=False)
 
     def signed(self, call: str, query: str, given: str) -> bool:
         """Tell whether `given` signs the call; `query` is without checksum, as received."""
-        return checksum.matches(call, query, given, self.secrets, allowed=self.algorithms)
+        if len(self.secrets) == 1:
+            return checksum.matches(call, query, given, self.secrets, allowed=self.algorithms)
+        # All are compared, whichever still counts.
+        valid = len(self.valid_secrets())
+        ok = False
+        for number, secret in enumerate(self.secrets):
+            matched = checksum.matches(call, query, given, (secret,), allowed=self.algorithms)
+            ok |= matched and number < valid
+        return ok
+
+    def valid_secrets(self) -> tuple[str, ...]:
+        """Return the secrets that count at this moment."""
+        until_ms = self.previous_until_ms
+        if until_ms is not None and self.now_ms() >= until_ms:
+            return self.secrets[:1]
+        return self.secrets
+
+    def ruled(self, given: Params) -> tuple[Params, Terms]:
+        """Return the parameters and terms of a create call behind the provider's rules."""
+        if self.rules.create is None:
+            return given, self.terms
+        applied = self.rules.create.apply(given)
+        return applied.params, applied.terms(self.terms)
 
 
 def _unknown() -> Caller:
@@ -61,13 +98,21 @@ def _unknown() -> Caller:
 class Callers:
     """The callers of the present directory."""
 
-    def __init__(self, watch: DirectoryWatch, *, base_domain: str) -> None:
+    def __init__(
+        self,
+        watch: DirectoryWatch,
+        *,
+        base_domain: str,
+        now_ms: Callable[[], int] = _unix_ms,
+    ) -> None:
         self._watch = watch
+        self._now_ms = now_ms
         self._suffix = f".{base_domain.lower().strip('.')}" if base_domain else ""
         self._unknown = _unknown()
         self._directory: Directory | None = None
         self._by_name: dict[str, Caller] = {}
         self._by_host: dict[str, Caller] = {}
+        self._by_id: dict[int, Caller] = {}
 
     def by_name(self, name: str) -> Caller:
         """Return the caller of `acme` or `acme-5`."""
@@ -77,7 +122,7 @@ class Callers:
             credential = directory.credential_by_name.get(name)
             if credential is None:
                 return self._unknown
-            caller = self._by_name[name] = self._made(directory, credential)
+            caller = self._by_name[name] = self._of(directory, credential)
         return caller
 
     def by_host(self, host: str) -> Caller:
@@ -99,7 +144,7 @@ class Callers:
         if credential is None and self._suffix and name.endswith(self._suffix):
             return self.by_name(name.removesuffix(self._suffix))
         credential = credential or directory.default_credential
-        return self._unknown if credential is None else self._made(directory, credential)
+        return self._unknown if credential is None else self._of(directory, credential)
 
     def _present(self) -> Directory:
         directory = self._watch.current
@@ -107,7 +152,15 @@ class Callers:
             self._directory = directory
             self._by_name.clear()
             self._by_host.clear()
+            self._by_id.clear()
         return directory
+
+    def _of(self, directory: Directory, credential: Credential) -> Caller:
+        """Return the caller of a credential; whatever name leads to it, it is made once."""
+        caller = self._by_id.get(credential.id)
+        if caller is None:
+            caller = self._by_id[credential.id] = self._made(directory, credential)
+        return caller
 
     def _made(self, directory: Directory, credential: Credential) -> Caller:
         subscription = credential.subscription
@@ -119,22 +172,21 @@ class Callers:
             secrets=credential.secrets,
             algorithms=credential.algorithms,
             enabled=credential.enabled and subscription.enabled,
-            terms=Terms(
-                seats=credential.default_seats,
-                duration_s=credential.default_duration_s,
-                seats_max=_least(subscription.meeting_seats_max, credential.meeting_seats_max),
-                duration_max_s=_least(subscription.duration_max_s, credential.duration_max_s),
-                welcome=subscription.welcome_text,
-                moderator=subscription.moderator_text,
-            ),
+            terms=terms_of(credential),
             origins=credential.origins,
             jsonp=credential.jsonp,
             draft=credential.draft,
             refused_calls=credential.refused_calls,
             moderators_pass=credential.moderators_pass,
-            rules="\n".join(filter(None, (subscription.rules, credential.rules))),
+            rules=_rules(credential),
+            previous_until_ms=credential.previous_until_ms,
+            now_ms=self._now_ms,
         )
 
 
-def _least(*limits: int | None) -> int | None:
-    return min((limit for limit in limits if limit is not None), default=None)
+def _rules(credential: Credential) -> Rules:
+    """Return the rules of a credential; a line that cannot be read must not stop its calls."""
+    readable, errors = rules.readable(rules_of(credential))
+    for error in errors:
+        log.error("a stored parameter rule is left out", caller=credential.name, reason=str(error))
+    return rules.compiled(readable)

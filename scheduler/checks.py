@@ -5,11 +5,13 @@ database. Called by `scheduler.operations`.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, get_args
 
 from yarl import URL
 
+from schemas import checksum
+from schemas import rules as parameter_rules
 from schemas.events import EventKind
 from schemas.values import Mode
 
@@ -35,7 +37,17 @@ _NUMBERS: Final[dict[str, tuple[int, int, bool]]] = {
     "sub": (0, SUB_MAX, True),
 }
 #: Greatest length.
-_TEXTS: Final = {"name": 255, "label": 255, "welcome_text": 100_000, "moderator_text": 100_000}
+_TEXTS: Final = {
+    "name": 255,
+    "label": 255,
+    "welcome_text": 100_000,
+    "moderator_text": 100_000,
+    "rules": 100_000,
+    "hosts": HOSTS_CHARACTERS_MAX,
+    "algorithms": 255,
+    "origins": 4_096,
+    "refused_calls": 1_024,
+}
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "state": ("active", "draining", "disabled"),
     "mode": tuple(mode.value for mode in Mode),
@@ -43,10 +55,23 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "kind": tuple(kind.value for kind in EventKind),
 }
 
+#: The calls that a credential may have refused.
+API_CALLS: Final = frozenset(
+    (
+        "create", "join", "isMeetingRunning", "end", "getMeetings", "getMeetingInfo",
+        "getSessions", "insertDocument", "sendChatMessage", "getJoinUrl", "learningDashboard",
+        "feedback", "stuns", "signOut", "guestWait", "enter", "getRecordings",
+        "publishRecordings", "updateRecordings", "deleteRecordings", "getRecordingTextTracks",
+        "putRecordingTextTrack", "getDefaultConfigXML", "setConfigXML", "configXML",
+        "hooks/create", "hooks/list", "hooks/destroy", "hooks/ping",
+    )
+)  # fmt: skip
+
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 _ENDS_LIKE_A_SUB: Final = re.compile(r"-[0-9]*\Z")
 _HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?\Z")
+_ORIGIN: Final = re.compile(r"https?://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?\Z")
 _PRINTABLE: Final = re.compile(r"[!-~]+\Z")
 _BLANK: Final = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff]")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
@@ -107,12 +132,21 @@ def choice(field: str, entered: object) -> None:
         raise OperationError(f"{field} must be {_either(known)}, not {entered!r}")
 
 
-def fields(entered: Mapping[str, Any], kind: type[Any]) -> None:
-    """Check entries by name; `kind` is the TypedDict that says which names there are."""
+def fields(entered: Mapping[str, Any], kind: type[Any]) -> dict[str, Any]:
+    """Check entries by name and return them as they are stored.
+
+    `kind` is the TypedDict that says which names there are, and which of them may be None.
+    """
+    stored = dict(entered)
     for field, value in entered.items():
         if field not in kind.__annotations__:
             raise OperationError(f"{field} cannot be set; {_either(kind.__annotations__)} can")
-        if field in _NUMBERS:
+        if value is None and type(None) in get_args(kind.__annotations__[field]):
+            continue
+        if field in _LISTS:
+            text(field, value)
+            stored[field] = _LISTS[field](value)
+        elif field in _NUMBERS:
             number(field, value)
         elif field in _TEXTS:
             text(field, value)
@@ -120,6 +154,54 @@ def fields(entered: Mapping[str, Any], kind: type[Any]) -> None:
             choice(field, value)
         elif not isinstance(value, bool):
             raise OperationError(f"{field} must be true or false")
+    return stored
+
+
+def rules(entered: str) -> str:
+    """Return parameter rules that can be read, one per line."""
+    try:
+        parameter_rules.parse(entered)
+    except parameter_rules.RulesError as error:
+        raise OperationError(str(error)) from error
+    return entered.strip()
+
+
+def algorithms(entered: str) -> str:
+    """Return the hash algorithms of checksums that a credential accepts, comma-separated."""
+    found = set(_words(entered))
+    if unknown := sorted(found - checksum.ALL_ALGORITHMS):
+        known = _either(sorted(checksum.ALL_ALGORITHMS))
+        raise OperationError(f"{unknown[0]!r} is no algorithm of checksums; there are {known}")
+    if not found:
+        raise OperationError("a credential without an algorithm could not be used: name one")
+    return ",".join(sorted(found))
+
+
+def origins(entered: str) -> str:
+    """Return origins of browser applications, separated by blanks; `*` is any."""
+    found = list(dict.fromkeys(_words(entered)))
+    for origin in found:
+        if origin != "*" and not _ORIGIN.match(origin):
+            raise OperationError(
+                f"an origin is http:// or https://, a host and perhaps a port, or *;"
+                f" {origin!r} is not"
+            )
+    if "*" in found and len(found) > 1:
+        raise OperationError("the origin * is all of them: leave the others out")
+    return " ".join(found)
+
+
+def refused_calls(entered: str) -> str:
+    """Return names of calls that a credential refuses, comma-separated."""
+    found = sorted(set(entered.replace(",", " ").split()))
+    for call in found:
+        if call not in API_CALLS:
+            raise OperationError(f"there is no call {call!r} to refuse; names have large letters")
+    return ",".join(found)
+
+
+def _words(entered: str) -> list[str]:
+    return entered.lower().replace(",", " ").split()
 
 
 def secret(entered: str, *, characters_min: int) -> None:
@@ -129,6 +211,20 @@ def secret(entered: str, *, characters_min: int) -> None:
             f"a secret is {characters_min} to {SECRET_CHARACTERS_MAX} printable characters"
             " without blanks"
         )
+
+
+def _hosts(entered: str) -> str:
+    return ",".join(hosts(_words(entered)))
+
+
+#: Fields that hold a list or lines: how an entry is stored.
+_LISTS: Final[dict[str, Callable[[str], str]]] = {
+    "hosts": _hosts,
+    "algorithms": algorithms,
+    "origins": origins,
+    "refused_calls": refused_calls,
+    "rules": rules,
+}
 
 
 def hosts(entered: Sequence[str]) -> list[str]:

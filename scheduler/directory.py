@@ -7,6 +7,7 @@ nothing of meetings. Secrets are open in here, so the classes leave them out of 
 
 import asyncio
 import contextlib
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from scheduler.database import Database
 from scheduler.vault import Vault, VaultError
+from schemas.requested import Terms
 from schemas.tables import Installation
 
 _TABLES: Final = Installation.metadata.tables
@@ -92,7 +94,7 @@ class Credential:
     name: str
     sub: int | None
     label: str
-    #: The secret, and the previous one while a rotation lasts.
+    #: The secret; behind it the previous one, while a rotation lasted when this was loaded.
     secrets: tuple[str, ...] = field(repr=False)
     enabled: bool
     is_default: bool
@@ -162,6 +164,36 @@ class Directory:
 def credential_name(slug: str, sub: int | None) -> str:
     """Return the name of a credential: `acme` or `acme-5`."""
     return slug if sub is None else f"{slug}-{sub}"
+
+
+def slug_and_sub(name: str) -> tuple[str, int | None]:
+    """Return what a credential's name consists of; no slug ends like a number (`checks.slug`)."""
+    slug, dash, sub = name.rpartition("-")
+    if dash and sub.isascii() and sub.isdigit():
+        return slug, int(sub)
+    return name, None
+
+
+def terms_of(credential: Credential) -> Terms:
+    """Return the defaults and caps of a create call of the credential."""
+    subscription = credential.subscription
+    return Terms(
+        seats=credential.default_seats,
+        duration_s=credential.default_duration_s,
+        seats_max=_least(subscription.meeting_seats_max, credential.meeting_seats_max),
+        duration_max_s=_least(subscription.duration_max_s, credential.duration_max_s),
+        welcome=subscription.welcome_text,
+        moderator=subscription.moderator_text,
+    )
+
+
+def rules_of(credential: Credential) -> str:
+    """Return the texts of its parameter rules, the subscription's first."""
+    return "\n".join(filter(None, (credential.subscription.rules, credential.rules)))
+
+
+def _least(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 async def load_directory(database: Database, vault: Vault) -> Directory:
@@ -305,10 +337,12 @@ def _node(row: dict[str, Any], vault: Vault) -> Node | None:
 
 def _credential(row: dict[str, Any], subscription: Subscription, vault: Vault) -> Credential | None:
     name = credential_name(subscription.slug, row["sub"])
-    sealed = [record for record in (row["secret"], row["previous_secret"]) if record is not None]
-    secrets = _opened(vault, sealed, kind="credential", name=name)
+    secrets = _opened(vault, (row["secret"],), kind="credential", name=name)
     if not secrets:
         return None
+    until_ms = row["previous_until_ms"]
+    if row["previous_secret"] is not None and (until_ms is None or until_ms > _now_ms()):
+        secrets += _opened(vault, (row["previous_secret"],), kind="credential", name=name)
     seats, duration_s = row["default_seats"], row["default_duration_s"]
     return Credential(
         id=row["id"],
@@ -336,6 +370,10 @@ def _credential(row: dict[str, Any], subscription: Subscription, vault: Vault) -
         refused_calls=frozenset(_listed(row["refused_calls"])),
         moderators_pass=row["moderators_pass"],
     )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _endpoint(row: dict[str, Any]) -> Endpoint:

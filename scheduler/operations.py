@@ -1,37 +1,32 @@
 """Management operations: pools, nodes, subscriptions, credentials and endpoints.
 
-Owns their making and changing; what may be entered is checked in `scheduler.checks`. Every change
-raises the directory version in the same transaction, so that all processes see it within a second.
+Owns their making and changing, except that of credentials (`scheduler.credentials`); what may be
+entered is checked in `scheduler.checks`. Every change raises the directory version in the same
+transaction, so that all processes see it within a second.
 Raises `OperationError` with a sentence when it refuses. Never touches meetings. Called by the
 command line, the management API, and the observer (health).
 """
 
-import contextlib
 import secrets
 import string
-import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypedDict, TypeVar, Unpack
+from typing import Final, TypedDict, Unpack
 
-from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import SQLModel, col
+from sqlalchemy import select
+from sqlmodel import col
 
-from scheduler import checks
+from scheduler import changes, checks
 from scheduler.database import Database
 from scheduler.directory import credential_name
 from scheduler.vault import Vault
 from schemas.tables import (
     CredentialRow,
     EndpointRow,
-    Installation,
     NodeRow,
     PoolRow,
     SubscriptionRow,
 )
-
-_Row = TypeVar("_Row", bound=SQLModel)
 
 #: The one error of this module; its class lives where entries are checked.
 OperationError = checks.OperationError
@@ -62,6 +57,7 @@ class SubscriptionTerms(TypedDict, total=False):
     duration_max_s: int | None
     welcome_text: str
     moderator_text: str
+    rules: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +69,25 @@ class NewCredential:
     secret: str = field(repr=False)
 
 
+def new_secret() -> str:
+    """Return a random secret."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(SECRET_CHARACTERS))
+
+
 async def ensure_pool(database: Database, name: str, **rules: Unpack[PoolRules]) -> int:
     """Make the pool unless it is there, set the given rules, and return its id."""
     checks.name("pool", name)
     checks.fields(rules, PoolRules)
     async with database.session() as session:
-        row = await _find(session, PoolRow, "name", name)
+        row = await changes.find(session, PoolRow, "name", name)
     if row is not None and all(getattr(row, rule) == value for rule, value in rules.items()):
-        return _id(row.id)
-    async with _change(database) as session:
-        row = await _find(session, PoolRow, "name", name)
+        return changes.row_id(row.id)
+    async with changes.change(database) as session:
+        row = await changes.find(session, PoolRow, "name", name)
         if row is None:
-            row = await _insert(session, PoolRow(name=name))
+            row = await changes.insert(session, PoolRow(name=name))
         row.sqlmodel_update({**rules})
-    return _id(row.id)
+    return changes.row_id(row.id)
 
 
 async def add_node(
@@ -106,24 +107,24 @@ async def add_node(
     checks.number("meeting_seats_max", meeting_seats_max)
     checks.secret(secret, characters_min=1)
     url = checks.node_url(base_url)
-    async with _change(database) as session:
-        in_pool = await _get(session, PoolRow, "name", pool, what="pool")
-        if await _find(session, NodeRow, "name", name):
+    async with changes.change(database) as session:
+        in_pool = await changes.get(session, PoolRow, "name", pool, what="pool")
+        if await changes.find(session, NodeRow, "name", name):
             raise OperationError(f"there is a node {name} already")
-        same = await _find(session, NodeRow, "base_url", url)
+        same = await changes.find(session, NodeRow, "base_url", url)
         if same is not None:
             # Two names for one server would sell its seats twice.
             raise OperationError(f"the node {same.name} has the URL {url} already")
         row = NodeRow(
-            pool_id=_id(in_pool.id),
+            pool_id=changes.row_id(in_pool.id),
             name=name,
             base_url=url,
             secret=vault.seal(secret),
             seats=seats,
             meeting_seats_max=meeting_seats_max,
         )
-        await _insert(session, row)
-    return _id(row.id)
+        await changes.insert(session, row)
+    return changes.row_id(row.id)
 
 
 async def list_nodes(database: Database, *, pool: str | None = None) -> list[NodeRow]:
@@ -131,7 +132,7 @@ async def list_nodes(database: Database, *, pool: str | None = None) -> list[Nod
     statement = select(NodeRow).order_by(col(NodeRow.name))
     async with database.session() as session:
         if pool is not None:
-            in_pool = await _get(session, PoolRow, "name", pool, what="pool")
+            in_pool = await changes.get(session, PoolRow, "name", pool, what="pool")
             statement = statement.where(col(NodeRow.pool_id) == in_pool.id)
         return list(await session.scalars(statement))
 
@@ -139,8 +140,8 @@ async def list_nodes(database: Database, *, pool: str | None = None) -> list[Nod
 async def set_node_state(database: Database, name: str, state: str) -> None:
     """Let a node take new meetings (active), none (draining), or leave it alone (disabled)."""
     checks.choice("state", state)
-    async with _change(database) as session:
-        row = await _get(session, NodeRow, "name", name, what="node")
+    async with changes.change(database) as session:
+        row = await changes.get(session, NodeRow, "name", name, what="node")
         row.state = state
 
 
@@ -156,9 +157,9 @@ async def set_node_health(database: Database, node_id: int, *, up: bool, reason:
         raise OperationError(f"there is no node {node_id}")
     if (row.health, row.health_reason) == (health, reason):
         return
-    async with _change(database) as session:
-        row = await _get(session, NodeRow, "id", node_id, what="node")
-        row.health, row.health_reason, row.health_ms = health, reason, _now_ms()
+    async with changes.change(database) as session:
+        row = await changes.get(session, NodeRow, "id", node_id, what="node")
+        row.health, row.health_reason, row.health_ms = health, reason, changes.now_ms()
 
 
 async def add_subscription(
@@ -166,17 +167,17 @@ async def add_subscription(
 ) -> int:
     """Add a subscription, with `seats` at least, and return its id."""
     checks.slug(slug)
-    checks.fields(terms, SubscriptionTerms)
+    stored = checks.fields(terms, SubscriptionTerms)
     if "seats" not in terms:
         raise OperationError("a subscription needs a number of seats")
-    async with _change(database) as session:
-        in_pool = await _get(session, PoolRow, "name", pool, what="pool")
-        if await _find(session, SubscriptionRow, "slug", slug):
+    async with changes.change(database) as session:
+        in_pool = await changes.get(session, PoolRow, "name", pool, what="pool")
+        if await changes.find(session, SubscriptionRow, "slug", slug):
             raise OperationError(f"there is a subscription {slug} already")
-        row = SubscriptionRow(pool_id=_id(in_pool.id), slug=slug, seats=terms["seats"])
-        row.sqlmodel_update({**terms})
-        await _insert(session, row)
-    return _id(row.id)
+        row = SubscriptionRow(pool_id=changes.row_id(in_pool.id), slug=slug, seats=terms["seats"])
+        row.sqlmodel_update(stored)
+        await changes.insert(session, row)
+    return changes.row_id(row.id)
 
 
 async def list_subscriptions(database: Database) -> list[SubscriptionRow]:
@@ -188,15 +189,15 @@ async def list_subscriptions(database: Database) -> list[SubscriptionRow]:
 
 
 async def change_subscription(
-    database: Database, slug: str, **changes: Unpack[SubscriptionTerms]
+    database: Database, slug: str, **terms: Unpack[SubscriptionTerms]
 ) -> SubscriptionRow:
     """Change terms of a subscription; meetings that are admitted already stay so."""
-    if not changes:
+    if not terms:
         raise OperationError("there is nothing to change")
-    checks.fields(changes, SubscriptionTerms)
-    async with _change(database) as session:
-        row = await _get(session, SubscriptionRow, "slug", slug, what="subscription")
-        row.sqlmodel_update({**changes})
+    stored = checks.fields(terms, SubscriptionTerms)
+    async with changes.change(database) as session:
+        row = await changes.get(session, SubscriptionRow, "slug", slug, what="subscription")
+        row.sqlmodel_update(stored)
     return row
 
 
@@ -215,11 +216,13 @@ async def add_credential(
     checks.number("sub", sub)
     checks.text("label", label)
     if secret is None:
-        secret = "".join(secrets.choice(_ALPHABET) for _ in range(SECRET_CHARACTERS))
+        secret = new_secret()
     checks.secret(secret, characters_min=8)
     names = checks.hosts(hosts)
-    async with _change(database) as session:
-        owner = await _get(session, SubscriptionRow, "slug", subscription, what="subscription")
+    async with changes.change(database) as session:
+        owner = await changes.get(
+            session, SubscriptionRow, "slug", subscription, what="subscription"
+        )
         name = credential_name(subscription, sub)
         for other in await session.scalars(select(CredentialRow)):
             if (other.subscription_id, other.sub) == (owner.id, sub):
@@ -229,15 +232,15 @@ async def add_credential(
             if taken := set(names) & set(other.hosts.split(",")):
                 raise OperationError(f"the host {min(taken)} belongs to another credential")
         row = CredentialRow(
-            subscription_id=_id(owner.id),
+            subscription_id=changes.row_id(owner.id),
             sub=sub,
             label=label,
             secret=vault.seal(secret),
             is_default=is_default,
             hosts=",".join(names),
         )
-        await _insert(session, row)
-    return NewCredential(id=_id(row.id), name=name, secret=secret)
+        await changes.insert(session, row)
+    return NewCredential(id=changes.row_id(row.id), name=name, secret=secret)
 
 
 async def list_credentials(
@@ -249,7 +252,9 @@ async def list_credentials(
     )
     async with database.session() as session:
         if subscription is not None:
-            owner = await _get(session, SubscriptionRow, "slug", subscription, what="subscription")
+            owner = await changes.get(
+                session, SubscriptionRow, "slug", subscription, what="subscription"
+            )
             statement = statement.where(col(CredentialRow.subscription_id) == owner.id)
         return list(await session.scalars(statement))
 
@@ -268,17 +273,19 @@ async def add_endpoint(
     for kind in wanted:
         checks.choice("kind", kind)
     checked = checks.endpoint_url(url)
-    async with _change(database) as session:
-        owner = await _get(session, SubscriptionRow, "slug", subscription, what="subscription")
+    async with changes.change(database) as session:
+        owner = await changes.get(
+            session, SubscriptionRow, "slug", subscription, what="subscription"
+        )
         row = EndpointRow(
-            subscription_id=_id(owner.id),
+            subscription_id=changes.row_id(owner.id),
             url=checked,
             dialect=dialect,
             kinds=",".join(wanted),
-            created_ms=_now_ms(),
+            created_ms=changes.now_ms(),
         )
-        await _insert(session, row)
-    return _id(row.id)
+        await changes.insert(session, row)
+    return changes.row_id(row.id)
 
 
 async def list_endpoints(
@@ -288,50 +295,8 @@ async def list_endpoints(
     statement = select(EndpointRow).order_by(col(EndpointRow.id))
     async with database.session() as session:
         if subscription is not None:
-            owner = await _get(session, SubscriptionRow, "slug", subscription, what="subscription")
+            owner = await changes.get(
+                session, SubscriptionRow, "slug", subscription, what="subscription"
+            )
             statement = statement.where(col(EndpointRow.subscription_id) == owner.id)
         return list(await session.scalars(statement))
-
-
-@contextlib.asynccontextmanager
-async def _change(database: Database) -> AsyncIterator[AsyncSession]:
-    """Yield a session in a transaction that raises the directory version.
-
-    Raising it first makes operations of all processes wait for one another, so that what the body
-    checks still holds when it writes.
-    """
-    async with database.write_lock, database.begin() as connection:
-        version = col(Installation.directory_version)
-        await connection.execute(update(Installation).values({version: version + 1}))
-        async with AsyncSession(bind=connection, expire_on_commit=False) as session:
-            yield session
-            await session.commit()
-
-
-async def _find(session: AsyncSession, kind: type[_Row], column: str, value: Any) -> _Row | None:
-    found = await session.scalars(select(kind).where(getattr(kind, column) == value).limit(1))
-    return found.first()
-
-
-async def _get(
-    session: AsyncSession, kind: type[_Row], column: str, value: Any, *, what: str
-) -> _Row:
-    row = await _find(session, kind, column, value)
-    if row is None:
-        raise OperationError(f"there is no {what} {value}")
-    return row
-
-
-async def _insert(session: AsyncSession, row: _Row) -> _Row:
-    session.add(row)
-    await session.flush()
-    return row
-
-
-def _id(value: int | None) -> int:
-    assert value is not None  # noqa: S101  # the row was flushed or loaded
-    return value
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

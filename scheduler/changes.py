@@ -1,0 +1,69 @@
+"""One change of the directory: the transaction around it, and finding rows in it.
+
+Owns the raising of the directory version, by which all processes learn of the change. Decides
+nothing about what is changed. Called by the modules of management operations.
+"""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import SQLModel, col
+
+from scheduler.checks import OperationError
+from scheduler.database import Database
+from schemas.tables import Installation
+
+_Row = TypeVar("_Row", bound=SQLModel)
+
+
+@contextlib.asynccontextmanager
+async def change(database: Database) -> AsyncIterator[AsyncSession]:
+    """Yield a session in a transaction that raises the directory version.
+
+    Raising it first makes operations of all processes wait for one another, so that what the body
+    checks still holds when it writes.
+    """
+    async with database.write_lock, database.begin() as connection:
+        version = col(Installation.directory_version)
+        await connection.execute(update(Installation).values({version: version + 1}))
+        async with AsyncSession(bind=connection, expire_on_commit=False) as session:
+            yield session
+            await session.commit()
+
+
+async def find(session: AsyncSession, kind: type[_Row], column: str, value: Any) -> _Row | None:
+    """Return the row whose column has the value."""
+    found = await session.scalars(select(kind).where(getattr(kind, column) == value).limit(1))
+    return found.first()
+
+
+async def get(
+    session: AsyncSession, kind: type[_Row], column: str, value: Any, *, what: str
+) -> _Row:
+    """Return the row whose column has the value; raises `OperationError` when there is none."""
+    row = await find(session, kind, column, value)
+    if row is None:
+        raise OperationError(f"there is no {what} {value}")
+    return row
+
+
+async def insert(session: AsyncSession, row: _Row) -> _Row:
+    """Add a row, so that it has its id."""
+    session.add(row)
+    await session.flush()
+    return row
+
+
+def row_id(value: int | None) -> int:
+    """Return the id of a row that was flushed or loaded."""
+    assert value is not None  # noqa: S101  # such a row has one
+    return value
+
+
+def now_ms() -> int:
+    """Return the present time in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
