@@ -36,9 +36,10 @@ class Create:
         refuse(params.create_violation(given))
         parent = await _parent(parts, caller, given)
         modules = await bodies.modules(body) if body is not None and body.is_xml else None
+        ruled, terms = caller.ruled(given)
         asked = requested.requested(
-            given,
-            caller.terms,
+            ruled,
+            terms,
             parent=parent.node_meeting_id if parent is not None else None,
             body=modules,
         )

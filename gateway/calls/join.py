@@ -75,6 +75,8 @@ class Join:
         node = self._live.node(entry)
         if node is None:
             raise ApiFailure(Reason.UNAVAILABLE)
+        if caller.rules.join is not None:
+            values = caller.rules.join.apply(given).params.values
         pairs = [
             (name, entry.node_meeting_id if name == "meetingID" else value)
             for name, value in values.items()
