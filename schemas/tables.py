@@ -226,7 +226,7 @@ class RecordingRow(SQLModel, table=True):
     __tablename__ = "recording"
     __table_args__ = (
         Index("ix_recording_listed", "credential_id", "external_id"),
-        Index("ix_recording_node", "node_id"),
+        Index("ix_recording_node", "node_id", "made_ms"),
     )
 
     #: The node's own id of the conference.
@@ -240,12 +240,15 @@ class RecordingRow(SQLModel, table=True):
     start_ms: int = Field(default=0, sa_type=BigInteger)
     #: What the node said (orjson): see `schemas.recordings`; NULL while none was seen.
     doc: bytes | None = Field(default=None, sa_type=LargeBinary)
+    #: What the caller's metadata is where the node was told something else (orjson), or NULL.
+    own_meta: bytes | None = Field(default=None, sa_type=LargeBinary)
     #: Changes that the node has not confirmed (orjson); NULL when there are none.
     pending: bytes | None = Field(default=None, sa_type=LargeBinary)
+    #: Tells two versions of `doc` apart; "" when the node has to be heard again.
+    fingerprint: str = Field(default="", max_length=32)
+    #: When its meeting had last changed before the row was made: where the harvester goes on.
     made_ms: int = Field(sa_type=BigInteger)
-    #: When the node last listed it.
-    seen_ms: int = Field(default=0, sa_type=BigInteger)
-    updated_ms: int = Field(default=0, sa_type=BigInteger, index=True)
+    updated_ms: int = Field(default=0, sa_type=BigInteger)
 
 
 class SessionRow(SQLModel, table=True):

@@ -82,15 +82,15 @@ def _create_recordings() -> None:
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("start_ms", sa.BigInteger(), nullable=False),
         sa.Column("doc", sa.LargeBinary(), nullable=True),
+        sa.Column("own_meta", sa.LargeBinary(), nullable=True),
         sa.Column("pending", sa.LargeBinary(), nullable=True),
+        sa.Column("fingerprint", sa.String(32), nullable=False),
         sa.Column("made_ms", sa.BigInteger(), nullable=False),
-        sa.Column("seen_ms", sa.BigInteger(), nullable=False),
         sa.Column("updated_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_recording_listed", "recording", ["credential_id", "external_id"])
-    op.create_index("ix_recording_node", "recording", ["node_id"])
-    op.create_index("ix_recording_updated_ms", "recording", ["updated_ms"])
+    op.create_index("ix_recording_node", "recording", ["node_id", "made_ms"])
 
 
 def _create_sessions() -> None:
