@@ -7,6 +7,7 @@ is not known is an error, so that a typing mistake cannot silently leave a defau
 import inspect
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -14,9 +15,17 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from scheduler import checks
+
 _PREFIX = "SEATKEEP_"
 #: Read by the test suite and by processes that simulate crashes, not by the product's settings.
 _OTHER_NAMES = frozenset({"SEATKEEP_TEST_AMQP_URL", "SEATKEEP_TEST_DATABASE_URL"})
+
+#: `create=50/200`: calls per second, and how many at once.
+_RATE = re.compile(
+    r"(?P<name>[A-Za-z/*]+)\s*=\s*(?P<rate>[0-9]{1,7}(\.[0-9]{1,6})?)(/(?P<burst>[0-9]{1,7}))?"
+)
+_RATE_MAX = 1_000_000
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
@@ -69,10 +78,18 @@ class Settings(BaseSettings):
     hook_keep_days: int = Field(default=30, ge=1, le=3_650)
     #: Longest request line and header field that is read, bytes.
     line_bytes_max: int = Field(default=65_536, ge=8_192, le=1_048_576)
-    #: Longest body of a create call, bytes; other calls take 1 MiB.
+    #: Longest body of calls that take XML or files (create, insertDocument, putRecordingTextTrack),
+    #: bytes; forms may have 1 MiB.
     body_bytes_max: int = Field(default=30_000_000, ge=1_024, le=1_000_000_000)
-    #: How long a body may take to arrive.
+    #: How long a body may take to arrive, besides what `body_bytes_per_s_min` gives it.
     body_timeout_s: Seconds = 20
+    #: A body may take a second more for as many bytes as have arrived: the slowest line that is
+    #: still waited for.
+    body_bytes_per_s_min: int = Field(default=65_536, ge=1_024)
+    #: Bytes of bodies that one gateway holds at once, nearly all of them in temporary files.
+    spool_bytes_max: int = Field(default=1_000_000_000, ge=1_048_576)
+    #: Where these files are (they never have names); empty: the system's place for them.
+    spool_dir: str = ""
     #: Idle connections are closed after this time.
     keepalive_timeout_s: Seconds = 75
     #: How long a create may take before the caller gets an answer; clients give up after 30 s.
@@ -81,6 +98,15 @@ class Settings(BaseSettings):
     end_deadline_s: Seconds = 10
     #: Requests that are worked on at once; more are refused with a clear answer.
     requests_max: int = Field(default=2_000, ge=1, le=100_000)
+    #: How often one credential may make a call: `create=50/200, join=200, reads=100/500, *=20`, a
+    #: number per second and perhaps a burst; `reads` are the calls that change nothing, `*` all
+    #: others together. A call that is not named has no limit; empty: none has.
+    call_rates: str = ""
+    #: Wrong checksums that one address may send per minute; then all that comes from it is refused
+    #: until less have come. 0: no limit.
+    bad_checksums_per_minute: int = Field(default=60, ge=0, le=1_000_000)
+    #: Proxies (CIDR, comma-separated) whose X-Forwarded-For says where a request came from.
+    trusted_proxies: str = "127.0.0.0/8,::1/128"
 
     #: Largest number of commands decided in one transaction.
     batch_items_max: int = Field(default=200, ge=1, le=2_000)
@@ -88,6 +114,8 @@ class Settings(BaseSettings):
     node_calls_max: int = Field(default=256, ge=1, le=10_000)
     #: One node call may take this long.
     node_timeout_s: Seconds = 8
+    #: A call that takes a body to a node may take a second more for as many bytes.
+    node_bytes_per_s_min: int = Field(default=4_000_000, ge=1_024)
     #: Nodes that are tried for one create.
     node_tries_max: int = Field(default=3, ge=1, le=10)
     #: Bytes of a node's answer that are read.
@@ -153,7 +181,13 @@ class Settings(BaseSettings):
             raise ValueError("SEATKEEP_DELIVERY_STEPS_S needs at least one step, none negative")
         return steps
 
-    @field_validator("callback_networks")
+    @field_validator("call_rates")
+    @classmethod
+    def _readable_rates(cls, text: str) -> str:
+        read_rates(text)
+        return text
+
+    @field_validator("callback_networks", "trusted_proxies")
     @classmethod
     def _networks(cls, text: str) -> str:
         for part in filter(None, map(str.strip, text.split(","))):
@@ -196,6 +230,23 @@ class Settings(BaseSettings):
     def embedded_bus(self) -> bool:
         """Whether the in-process bus is in use."""
         return not self.amqp_url.get_secret_value()
+
+
+def read_rates(text: str) -> dict[str, tuple[float, int]]:
+    """Return calls per second and burst by the name of a call, by `reads` and by `*`."""
+    rates: dict[str, tuple[float, int]] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        found = _RATE.fullmatch(part)
+        if found is None or not 0 < float(found["rate"]) <= _RATE_MAX:
+            raise ValueError(f"{part!r} is no rate: write create=50 or create=50/200")
+        if found["name"] not in checks.API_CALLS | {"reads", "*"}:
+            raise ValueError(f"there is no call {found['name']!r}; names have large letters")
+        per_s = float(found["rate"])
+        burst = int(found["burst"] or max(1, round(per_s)))
+        if not 1 <= burst <= _RATE_MAX:
+            raise ValueError(f"the burst of {part!r} must be from 1 to {_RATE_MAX}")
+        rates[found["name"]] = per_s, burst
+    return rates
 
 
 def descriptions() -> dict[str, str]:
