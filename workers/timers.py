@@ -85,7 +85,10 @@ class Timers:
 
     async def clean(self) -> None:
         """Have removed what is older than the retention."""
-        await cleaner.remove_old(self._database, self._settings.keep_days)
+        settings = self._settings
+        await cleaner.remove_old(
+            self._database, settings.keep_days, hook_keep_days=settings.hook_keep_days
+        )
 
     async def look(self) -> None:
         """Publish a tick to every pool in which a window has ended; cheap when none is near."""

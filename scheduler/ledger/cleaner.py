@@ -1,8 +1,9 @@
 """Removing what is older than the retention.
 
-Owns the deletion of ended meetings with their attendees, stored answers, published events and
-finished deliveries with their attempts. Never touches a live meeting, an event that is not
-published or a delivery that is not finished. Called by the timers once an hour.
+Owns the deletion of ended meetings with their attendees, stored answers, published events,
+finished deliveries with their attempts, session tokens and idle webhooks. Never touches a live
+meeting, an event that is not published or a delivery that is not finished. Called by the timers
+once an hour.
 """
 
 import time
@@ -11,6 +12,7 @@ from typing import Final
 import structlog
 from sqlalchemy import ColumnElement, Table, delete, select
 
+from scheduler import hooks
 from scheduler.database import Database
 from schemas.tables import MeetingRow
 
@@ -26,18 +28,23 @@ _COMMAND: Final = _TABLES["command"]
 _OUTBOX: Final = _TABLES["outbox"]
 _DELIVERY: Final = _TABLES["delivery"]
 _ATTEMPT: Final = _TABLES["attempt"]
+_SESSION: Final = _TABLES["session"]
+_HOOK: Final = _TABLES["hook"]
 
 log = structlog.get_logger(__name__)
 
 
 async def remove_old(
-    database: Database, keep_days: int, *, now_ms: int | None = None
+    database: Database, keep_days: int, *, now_ms: int | None = None, hook_keep_days: int = 30
 ) -> dict[str, int]:
     """Remove what has been over for more than `keep_days`; returns the rows removed, by table.
 
     Raises what the database raises; whatever was removed by then stays removed.
     """
-    before_ms = (time.time_ns() // 1_000_000 if now_ms is None else now_ms) - keep_days * 86_400_000
+    now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    before_ms = now_ms - keep_days * 86_400_000
+    await hooks.note_use(database, now_ms=now_ms)
+    idle = hooks.idle_since(now_ms - hook_keep_days * 86_400_000)
     # An ended meeting changes no more, so its last change is when it ended, and that is indexed.
     ended = (_MEETING.c.updated_ms < before_ms) & _MEETING.c.live.is_(False)
     finished = _DELIVERY.c.finished_ms < before_ms
@@ -50,6 +57,8 @@ async def remove_old(
         "delivery": await _remove(
             database, _DELIVERY, finished, parts=(_ATTEMPT, _ATTEMPT.c.delivery_id)
         ),
+        "session": await _remove(database, _SESSION, _SESSION.c.until_ms <= now_ms),
+        "hook": await _remove(database, _HOOK, idle),
     }
     if any(removed.values()):
         log.info("removed what is older than the retention", keep_days=keep_days, **removed)

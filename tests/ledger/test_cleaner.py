@@ -62,7 +62,9 @@ async def test_only_what_is_over_and_older_than_the_retention_goes(
             database, AttemptRow, AttemptRow(delivery_id=name, number=1, at_ms=1, took_ms=1)
         )
     removed = await cleaner.remove_old(database, 7, now_ms=NOW_MS)
-    assert removed == {"meeting": 1, "command": 1, "outbox": 1, "delivery": 1}
+    assert {table: rows for table, rows in removed.items() if rows} == {
+        "meeting": 1, "command": 1, "outbox": 1, "delivery": 1,
+    }  # fmt: skip
     left = {"meeting": 2, "attendee": 4, "command": 1, "outbox": 2, "delivery": 2, "attempt": 2}
     assert {table: await count(database, table) for table in left} == left
     assert await ledger.answer_of("c" * 32) is None
