@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     create_deadline_s: Seconds = 20
     #: How long an end may take before the caller gets an answer.
     end_deadline_s: Seconds = 10
+    #: Whom a join let in counts against the seats for this long, unless seen in the meeting
+    #: before. Browsers that never connect are dropped by their node after 45 s.
+    join_lease_s: Seconds = 60
     #: Requests that are worked on at once; more are refused with a clear answer.
     requests_max: int = Field(default=2_000, ge=1, le=100_000)
     #: How often one credential may make a call: `create=50/200, join=200, reads=100/500, *=20`, a

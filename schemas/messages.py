@@ -24,8 +24,10 @@ class MeetingDoc(TypedDict):
     callbacks: list[tuple[str, str]]
     #: Metadata as the caller sent it (names in lower case), shown in answers and events.
     meta: dict[str, str]
-    #: Request body for the node (XML modules) and its content type, when there was one.
+    #: Request body for the node (XML modules) and its content type, when there was one. A long one
+    #: is stored apart, under the id of the meeting, and only its length stands here.
     body: NotRequired[str]
+    body_bytes: NotRequired[int]
     body_type: NotRequired[str]
 
 
@@ -69,6 +71,23 @@ class EndCommand(TypedDict):
     password: str
 
 
+class JoinCommand(TypedDict):
+    """Let one more person into a meeting, if there is a seat; its id becomes that of a grant."""
+
+    kind: Literal["join"]
+    id: str
+    deadline_ms: int
+    credential: int
+    meeting: str
+    #: The caller's id of the person.
+    user: str
+    #: Whether the person may enter although all seats are taken.
+    passes: bool
+    #: The gateway that asks, and how many persons more it would like to let in without asking.
+    gateway: str
+    want: int
+
+
 class Answer(TypedDict):
     """The answer of a command (`done`)."""
 
@@ -81,6 +100,10 @@ class Answer(TypedDict):
     view: NotRequired["MeetingView"]
     #: The meeting was there already.
     repeated: NotRequired[bool]
+    #: Persons that the gateway may let in by itself (join), under the id of the command.
+    granted: NotRequired[int]
+    #: Refused only because gateways may still give seats away: worth asking again in a moment.
+    contested: NotRequired[bool]
 
 
 class MeetingView(TypedDict):
@@ -142,6 +165,20 @@ class NodeHealth(TypedDict):
     at_ms: int
 
 
+class Joins(TypedDict):
+    """Fact: whom a gateway has let into a meeting without asking."""
+
+    kind: Literal["joins"]
+    meeting: str
+    #: The grant that it had for this, "" when the placement worker did not answer.
+    grant: str
+    #: All persons so far.
+    users: list[str]
+    #: Nobody else will be let in by this grant.
+    closed: bool
+    at_ms: int
+
+
 class Tick(TypedDict):
     """Fact: time has passed; windows may have ended."""
 
@@ -156,6 +193,13 @@ class NodeSnapshot(TypedDict):
     as_of_ms: int
     #: By our meeting id: counters, times and attendees as the node listed them.
     meetings: dict[str, dict[str, Any]]
+
+
+class GateContested(TypedDict):
+    """View: seats of a meeting are wanted; who holds a grant for it hands back the rest."""
+
+    kind: Literal["gateContested"]
+    meeting: str
 
 
 class JoinedThrough(TypedDict):

@@ -14,8 +14,9 @@ from scheduler.core import commands as core
 from scheduler.core.admission import decide
 from scheduler.ledger.records import MeetingRecord
 from schemas import refusals
-from schemas.messages import Answer, CreateCommand, EndCommand
+from schemas.messages import Answer, CreateCommand, EndCommand, JoinCommand
 from schemas.values import EndReason, MeetingState, Reason
+from workers import joins
 from workers.live import Live, Waiter
 from workers.shard import PlaceCall, Shard, Turn
 
@@ -30,6 +31,8 @@ def handle(shard: Shard, turn: Turn, envelope: Envelope, item: Item) -> None:
         create(shard, turn, envelope, cast("CreateCommand", item))
     elif item["kind"] == "end":
         end(shard, turn, envelope, cast("EndCommand", item))
+    elif item["kind"] == "join":
+        joins.join(shard, turn, envelope, cast("JoinCommand", item))
     else:
         turn.count("unknown")
         shard.answer(turn, envelope, item["id"], _refused(Reason.UNSUPPORTED), store=False)
@@ -108,7 +111,7 @@ def _admitted(
         updated_ms=turn.now_ms,
         doc=orjson.dumps(command["doc"]),
     )
-    item = Live(record=record, doc=command["doc"])
+    item = Live(record=record, doc=command["doc"], body_waits=True)
     item.waiters.append(Waiter(envelope, record.id, repeated=False))
     shard.lives[record.id] = item
     turn.batch.created[record.id] = record

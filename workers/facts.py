@@ -10,8 +10,9 @@ from typing import cast
 import structlog
 
 from scheduler.bus.interface import Item
-from schemas.messages import NodeHealth, NodeSeen, SeenMeeting
+from schemas.messages import Joins, NodeHealth, NodeSeen, SeenMeeting
 from schemas.values import EndReason, MeetingState
+from workers import joins
 from workers.live import Live, user_key
 from workers.shard import CheckCall, OrphanCall, Shard, Turn
 
@@ -26,6 +27,8 @@ def handle(shard: Shard, turn: Turn, item: Item) -> None:
         node_seen(shard, turn, cast("NodeSeen", item))
     elif item["kind"] == "nodeHealth":
         node_health(shard, turn, cast("NodeHealth", item))
+    elif item["kind"] == "joins":
+        joins.reported(shard, turn, cast("Joins", item))
     elif item["kind"] != "tick":  # a tick has done its work by starting the turn
         log.error("fact is of no known kind", kind=item["kind"])
 
@@ -58,7 +61,7 @@ def _seen(shard: Shard, turn: Turn, item: Live, meeting: SeenMeeting, as_of_ms: 
     for user, moderator in present.items():
         known = item.users.get(user)
         if known is None or not known.present:
-            shard.user_joined(turn, item, user, moderator=moderator)
+            shard.user_joined(turn, item, user, moderator=moderator, as_of_ms=as_of_ms)
     for user, known in list(item.users.items()):
         if known.present and user not in present:
             shard.user_left(turn, item, user)

@@ -15,6 +15,7 @@ from scheduler.ledger.records import MeetingRecord
 from schemas.events import Event, EventKind
 from schemas.identifiers import new_id
 from schemas.messages import MeetingDoc, MeetingView, NodeAnswer
+from workers.gate import Gate
 
 #: Longer user ids are stored by their digest; real ones have some dozen characters.
 _USER_ID_MAX: Final = 512
@@ -55,6 +56,10 @@ class Live:
     tried: set[int] = field(default_factory=set)
     #: A live check of its absence is under way.
     checking: bool = False
+    #: Its request body may still be stored.
+    body_waits: bool = False
+    #: Who counts against its seats at the door; None until somebody comes (see `workers.joins`).
+    gate: Gate | None = None
 
     @property
     def connected(self) -> int:
@@ -119,5 +124,6 @@ def from_record(record: MeetingRecord) -> Live:
         record=record,
         doc=orjson.loads(record.doc),
         bound=orjson.loads(record.bound) if record.bound else None,
+        body_waits=record.bound is None,
         confirmed_ms=record.updated_ms if record.bound else 0,
     )

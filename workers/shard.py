@@ -80,6 +80,8 @@ class Turn:
     shown: dict[str, Live] = field(default_factory=dict)
     #: Changes of node health, written to the directory after the commit.
     health: list[NodeHealth] = field(default_factory=list)
+    #: Meetings whose gate changed; written once, with the commit (see `workers.joins`).
+    gates: dict[str, Live] = field(default_factory=dict)
     #: Decisions by outcome, for the log and the metrics.
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -95,6 +97,8 @@ class Shard:
         self.pool_id = pool_id
         self.pool = pool
         self.create_deadline_ms = create_deadline_ms
+        #: How long a person who was let in counts without being seen.
+        self.join_lease_ms = 60_000
         self.lives: dict[str, Live] = {}
         self.directory: Directory | None = None
         #: Nodes that are down by the polls; nodes that failed a call, until a later poll.
@@ -256,13 +260,19 @@ class Shard:
                 self.user_left(turn, item, user)
         self.tell(turn, item, EventKind.MEETING_ENDED, "ended")
 
-    def user_joined(self, turn: Turn, item: Live, user: str, *, moderator: bool) -> None:
-        """A user is in the meeting who was not."""
+    def user_joined(
+        self, turn: Turn, item: Live, user: str, *, moderator: bool, as_of_ms: int | None = None
+    ) -> None:
+        """A user is in the meeting who was not, by a look that began at `as_of_ms`."""
         seen = item.users.get(user)
         seen = SeenUser(present=True, moderator=moderator, joins=seen.joins + 1 if seen else 1)
         item.users[user] = seen
         self._store_user(turn, item, user, seen)
         self.tell(turn, item, EventKind.USER_JOINED, f"joined:{user}:{seen.joins}", user=user)
+        gated = self.root(item)
+        if gated.gate is not None:
+            gated.gate.seen(user, turn.now_ms if as_of_ms is None else as_of_ms)
+            turn.gates[gated.record.id] = gated
 
     def user_left(self, turn: Turn, item: Live, user: str) -> None:
         """A user who was in the meeting is not any more."""
@@ -270,6 +280,15 @@ class Shard:
         seen.present = False
         self._store_user(turn, item, user, seen)
         self.tell(turn, item, EventKind.USER_LEFT, f"left:{user}:{seen.joins}", user=user)
+        gated = self.root(item)
+        if gated.gate is not None:
+            gated.gate.left(user)
+            turn.gates[gated.record.id] = gated
+
+    def root(self, item: Live) -> Live:
+        """Return the meeting on whose seats the people of a breakout room sit, else itself."""
+        parent = item.record.parent_id
+        return item if parent is None else self.lives.get(parent, item)
 
     def _store_user(self, turn: Turn, item: Live, user: str, seen: SeenUser) -> None:
         turn.batch.attendees.append(

@@ -43,6 +43,7 @@ async def take_over(
         model.Pool(rules, now_ms // 1000),
         create_deadline_ms=int(settings.create_deadline_s * 1000),
     )
+    shard.join_lease_ms = int(settings.join_lease_s * 1000)
     shard.down = {
         node.id
         for node in directory.nodes.values()
