@@ -56,8 +56,6 @@ class Live:
     tried: set[int] = field(default_factory=set)
     #: A live check of its absence is under way.
     checking: bool = False
-    #: Its request body may still be stored.
-    body_waits: bool = False
     #: Who counts against its seats at the door; None until somebody comes (see `workers.joins`).
     gate: Gate | None = None
 
@@ -124,6 +122,5 @@ def from_record(record: MeetingRecord) -> Live:
         record=record,
         doc=orjson.loads(record.doc),
         bound=orjson.loads(record.bound) if record.bound else None,
-        body_waits=record.bound is None,
         confirmed_ms=record.updated_ms if record.bound else 0,
     )
