@@ -39,6 +39,8 @@ class Auth(enum.Enum):
 
     #: A valid checksum of the credential.
     CHECKSUM = enum.auto()
+    #: A valid checksum of the draft dialect, which does not cover the call's name.
+    DRAFT = enum.auto()
     #: Nothing: the call checks a session token itself, or tells nothing.
     OPEN = enum.auto()
 
