@@ -73,6 +73,8 @@ async def serve(parts: Parts) -> web.AppRunner:
         max_field_size=settings.line_bytes_max,
         max_headers=_HEADERS_MAX,
         lingering_time=5.0,
+        # Compressed bodies are refused (`receiving`), so nothing ever inflates one.
+        auto_decompress=False,
         shutdown_timeout=_SHUTDOWN_S,
         handler_cancellation=False,
     )

@@ -1,68 +1,145 @@
-"""Reading request bodies: forms and XML modules, within limits and in time.
+"""A request body that was received: what it is, and how a call may read it.
 
-Owns the limits, the reading time, and the rules about content types. Never trusts a body: only a
-form may carry the checksum. Called by the dispatch when a request has a body.
+Owns the reading of forms and the decision whether a body is a form, XML modules or something else.
+Never trusts a body: only a form may carry the checksum, and XML is passed on only when it is
+well-formed. Made by `receiving`; used by the dispatch and by the calls.
 """
 
-import asyncio
+import functools
 import re
-from dataclasses import dataclass
+import secrets
+from collections.abc import AsyncIterator
 from typing import Final
 from urllib.parse import urlencode
 
-from aiohttp import web
-from lxml import etree
-
+from gateway import modules, multipart
 from gateway.failures import ApiFailure
+from gateway.spool import Content, Spool
 from schemas import params
 from schemas.params import Params
 
-#: Forms, and bodies of calls other than create.
-FORM_BYTES_MAX: Final = 1_048_576
-#: XML modules travel on the bus inside the command.
-MODULES_BYTES_MAX: Final = 1_048_576
-#: Larger documents are checked outside the event loop.
-_INLINE_BYTES_MAX: Final = 65_536
-_FORM_TYPE: Final = "application/x-www-form-urlencoded"
-_MULTIPART_TYPE: Final = "multipart/form-data"
-_BOUNDARY: Final = re.compile(r"boundary=\"?([A-Za-z0-9'()+_,./:=? -]{1,70})", re.ASCII)
-_FIELD_NAME: Final = re.compile(rb"\bname=\"([^\"\r\n]{0,300})\"")
-_PART_HEAD_BYTES_MAX: Final = 4_096
-_XML_TYPES: Final = frozenset(("application/xml", "text/xml"))
+#: Forms without their files, and bodies that are not signed by the query.
+FORM_BYTES_MAX: Final = multipart.FIELDS_BYTES_MAX
+FORM_TYPE: Final = "application/x-www-form-urlencoded"
+MULTIPART_TYPE: Final = "multipart/form-data"
+XML_TYPES: Final = frozenset(("application/xml", "text/xml"))
+#: Types of bodies whose kind is seen in their first letters: some clients name none, and some call
+#: XML a form.
+_SNIFFED: Final = frozenset(("", FORM_TYPE))
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+#: A charset that is passed on to the node.
+_CHARSET: Final = re.compile(r";\s*charset=\"?([A-Za-z0-9_.:-]{1,40})", re.ASCII | re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
 class Body:
-    """A body that was read."""
+    """A body that was received; `close` is called by the dispatch when the call is answered."""
 
-    media_type: str
-    content: bytes
-    #: The whole header, for the boundary of a multipart form.
-    content_type: str = ""
+    def __init__(self, spool: Spool, content_type: str, *, typed: bool = True) -> None:
+        self._spool = spool
+        #: The whole header as it came.
+        self.content_type = content_type
+        self.media_type = media_type(content_type)
+        begins = spool.head.removeprefix(_BYTE_ORDER_MARK).lstrip()[:1]
+        sniffed = self.media_type in _SNIFFED or not typed
+        #: Whether it holds XML modules.
+        self.is_xml = self.media_type in XML_TYPES or (sniffed and begins == b"<")
+        #: Whether it holds parameters.
+        self.is_form = self.media_type == MULTIPART_TYPE or (
+            self.media_type == FORM_TYPE and not self.is_xml
+        )
 
     @property
-    def is_xml(self) -> bool:
-        """Whether it holds XML modules: some clients send them untyped or typed as a form."""
-        if self.media_type in _XML_TYPES:
-            return True
-        return self.media_type in {"", _FORM_TYPE} and self.content.lstrip()[:1] == b"<"
+    def size(self) -> int:
+        """The number of bytes."""
+        return self._spool.size
 
     @property
-    def is_form(self) -> bool:
-        """Whether it holds parameters."""
-        if self.media_type == _MULTIPART_TYPE:
-            return True
-        return self.media_type == _FORM_TYPE and not self.is_xml
+    def xml_type(self) -> str:
+        """The type under which XML goes to a node, which knows two names for it."""
+        kind = self.media_type if self.media_type in XML_TYPES else "application/xml"
+        charset = _CHARSET.search(self.content_type)
+        return f"{kind}; charset={charset.group(1)}" if charset is not None else kind
 
-    def form(self) -> str:
-        """Return the form as text, still encoded; a multipart one as if it were plain."""
-        if self.media_type == _MULTIPART_TYPE:
-            return urlencode(_parts(self.content_type, self.content))
-        return self.content.decode("utf-8", "replace")
+    def stream(self) -> AsyncIterator[bytes]:
+        """Return the bytes piece by piece, each time from the beginning."""
+        return self._spool.stream()
 
-    def params(self) -> Params:
-        """Return the parameters of the form; raises `ApiFailure` when there are too many."""
-        return decoded(self.form())
+    async def read(self) -> bytes:
+        """Return all bytes; only for bodies that are known to be short."""
+        return b"".join([part async for part in self.stream()])
+
+    async def form(self) -> tuple[str, Params]:
+        """Return the form, still encoded and decoded; a multipart one as if it were plain.
+
+        Raises `ApiFailure` when there is too much of it.
+        """
+        return await self._spool.run(self._form)
+
+    def _form(self, content: Content) -> tuple[str, Params]:
+        if self.media_type == MULTIPART_TYPE:
+            try:
+                text = urlencode(multipart.fields(self.content_type, content))
+            except multipart.FieldsTooLongError as error:
+                raise too_large(FORM_BYTES_MAX) from error
+        else:
+            text = content[:].decode("utf-8", "replace")
+        return text, decoded(text)
+
+    async def documents(self) -> int:
+        """Check XML modules and return how many documents they have; raises `ApiFailure`."""
+        try:
+            return await self._spool.run(modules.documents)
+        except modules.MalformedError as error:
+            raise ApiFailure("malformedXml", str(error)) from error
+
+    async def upload(self) -> "Upload | None":
+        """Return the file of a form as a form of its own; None when there is no file."""
+        if self.media_type != MULTIPART_TYPE:
+            return None
+        part = await self._spool.run(functools.partial(multipart.file, self.content_type))
+        return Upload(self._spool, part) if part is not None else None
+
+    async def close(self) -> None:
+        """Forget the bytes; may be called twice."""
+        await self._spool.close()
+
+
+class Upload(Body):
+    """The file of a form, put into a form that holds nothing else.
+
+    What a caller adds to his form is not signed, and a node might read it before the query.
+    """
+
+    def __init__(self, spool: Spool, part: multipart.Part) -> None:
+        # Longer than anybody guesses, so that no file can end it.
+        boundary = secrets.token_hex(24)
+        super().__init__(spool, f"{MULTIPART_TYPE}; boundary={boundary}")
+        self._part = part
+        self._head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="'.encode()
+            + part.file_name
+            + b'"\r\nContent-Type: '
+            + part.media_type
+            + b"\r\n\r\n"
+        )
+        self._tail = f"\r\n--{boundary}--\r\n".encode()
+
+    @property
+    def size(self) -> int:
+        """The number of bytes."""
+        return len(self._head) + self._part.end - self._part.begin + len(self._tail)
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """Return the form piece by piece, each time from its beginning."""
+        yield self._head
+        async for piece in self._spool.stream(self._part.begin, self._part.end):
+            yield piece
+        yield self._tail
+
+
+def media_type(content_type: str) -> str:
+    """Return the media type of a header, without its parameters."""
+    return content_type.partition(";")[0].strip().lower()
 
 
 def decoded(text: str, *, clean: bool = False) -> Params:
@@ -73,72 +150,6 @@ def decoded(text: str, *, clean: bool = False) -> Params:
         raise ApiFailure("requestTooLarge", f"The request has {error}.") from error
 
 
-async def read(request: web.Request, *, bytes_max: int, timeout_s: float) -> Body | None:
-    """Return the body, None when it is empty; raises `ApiFailure` when too long or too slow."""
-    size = request.content_length
-    if size is not None and size > bytes_max:
-        raise _too_large(bytes_max)
-    content = bytearray()
-    try:
-        async with asyncio.timeout(timeout_s):
-            while part := await request.content.readany():
-                content += part
-                if len(content) > bytes_max:
-                    raise _too_large(bytes_max)
-    except TimeoutError as error:
-        raise ApiFailure("serviceUnavailable", "The body did not arrive.", status=408) from error
-    except (web.RequestPayloadError, ConnectionError) as error:
-        raise ApiFailure("unsupportedRequest", "The body is broken.", status=400) from error
-    if not content.strip():
-        return None
-    content_type = request.headers.get("Content-Type", "")
-    return Body(content_type.partition(";")[0].strip().lower(), bytes(content), content_type)
-
-
-def _too_large(bytes_max: int) -> ApiFailure:
+def too_large(bytes_max: int) -> ApiFailure:
+    """Return the failure of a body that is too long."""
     return ApiFailure("requestTooLarge", f"The body is longer than {bytes_max} bytes.")
-
-
-def _parts(content_type: str, content: bytes) -> list[tuple[str, bytes]]:
-    """Return the fields of a multipart form; files and what cannot be read are left out.
-
-    By hand: the standard library's parser follows nested parts, as deep as a stranger likes.
-    """
-    boundary = _BOUNDARY.search(content_type)
-    if boundary is None:
-        return []
-    found = []
-    parts = content.split(b"--" + boundary.group(1).encode(), params.PARAMS_MAX + 2)
-    for part in parts[1 : params.PARAMS_MAX + 2]:
-        head, gap, value = part.partition(b"\r\n\r\n")
-        name = _FIELD_NAME.search(head[:_PART_HEAD_BYTES_MAX])
-        if gap and name is not None and b"filename" not in head:
-            found.append((name.group(1).decode("utf-8", "replace"), value.removesuffix(b"\r\n")))
-    return found
-
-
-async def modules(body: Body) -> str:
-    """Return XML modules as text; raises `ApiFailure` when they are not well-formed."""
-    check = _check_xml
-    if len(body.content) > _INLINE_BYTES_MAX:
-        ok = await asyncio.to_thread(check, body.content)
-    else:
-        ok = check(body.content)
-    if not ok:
-        raise ApiFailure("malformedXml")
-    try:
-        return body.content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ApiFailure("malformedXml", "The request body is not UTF-8.") from error
-
-
-def _check_xml(content: bytes) -> bool:
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=True
-    )
-    try:
-        root = etree.fromstring(content, parser)
-    except (etree.XMLSyntaxError, ValueError):
-        return False
-    # The stubs do not know the attribute.
-    return not getattr(root.getroottree().docinfo, "doctype", "")

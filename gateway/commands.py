@@ -23,6 +23,13 @@ from schemas.values import Reason
 log = structlog.get_logger(__name__)
 
 
+class OutcomeUnknown(ApiFailure):
+    """The command was sent, and nothing is known of it at its deadline."""
+
+    def __init__(self) -> None:
+        super().__init__(Reason.UNAVAILABLE)
+
+
 async def outcome(parts: Parts, pool: str, command: CreateCommand | EndCommand) -> Answer:
     """Submit a command and return its answer.
 
@@ -68,13 +75,13 @@ async def _stored(parts: Parts, command: dict[str, Any]) -> Answer:
         record, answer = await parts.reader.outcome(command["id"])
     except StoreDown as error:
         log.warning("outcome of a command is not known", command=command["id"], error=str(error))
-        raise ApiFailure(Reason.UNAVAILABLE) from error
+        raise OutcomeUnknown from error
     if answer is not None:
         return cast("Answer", orjson.loads(answer))
     if record is not None and record.state != PLACING:
         return _of_view(view_of(record))
     log.warning("command was not answered in time", command=command["id"], kind=command["kind"])
-    raise ApiFailure(Reason.UNAVAILABLE)
+    raise OutcomeUnknown
 
 
 def _of_view(view: MeetingView) -> Answer:

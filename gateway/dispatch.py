@@ -5,6 +5,7 @@ Join and isMeetingRunning are the hot path: nothing here logs or allocates more 
 Called by the application.
 """
 
+import asyncio
 from typing import Final
 
 import structlog
@@ -15,11 +16,12 @@ from gateway.addressing import Addresses
 from gateway.bodies import Body
 from gateway.calls.table import table
 from gateway.failures import ApiFailure, xml
-from gateway.incoming import GET_POST, Auth, Bodies, Call, Incoming
+from gateway.incoming import GET_POST, Auth, Call, Incoming
 from gateway.keys import Caller, Callers
 from gateway.limits import Limits
 from gateway.live import Live
 from gateway.parts import Parts
+from gateway.receiving import Receiving
 from scheduler.ledger.errors import StoreDown
 from schemas import answers, checksum, params
 from schemas.params import Params
@@ -35,7 +37,7 @@ class Dispatch:
     """The BBB API of one gateway."""
 
     def __init__(self, parts: Parts) -> None:
-        self._settings = parts.settings
+        self._receiving = Receiving(parts.settings)
         self._requests_max = parts.settings.requests_max
         self._active = 0
         self._addresses = Addresses()
@@ -69,6 +71,15 @@ class Dispatch:
             return found
         name, call, caller = found
         given, body = await self._read(request, caller, name, call)
+        if body is None:
+            return await self._called(Incoming(caller, given, body, request), name, call)
+        try:
+            return await self._called(Incoming(caller, given, body, request), name, call)
+        finally:
+            await body.close()
+
+    async def _called(self, incoming: Incoming, name: str, call: Call) -> web.Response:
+        caller, given = incoming.caller, incoming.params
         if "checksum" in given.values:
             # Spelled in a way that only decoding shows: a second one all the same.
             raise ApiFailure(_UNSIGNED)
@@ -77,7 +88,7 @@ class Dispatch:
         if name in caller.refused_calls:
             raise ApiFailure(Reason.UNSUPPORTED)
         self._limits.admit(caller, name)
-        return await call.handler(Incoming(caller, given, body, request))
+        return await call.handler(incoming)
 
     def _find(self, request: web.Request) -> tuple[str, Call, Caller] | web.Response:
         """Return call and caller of a request, or the answer to one that has none."""
@@ -120,15 +131,10 @@ class Dispatch:
     ) -> tuple[Params, Body | None]:
         """Read a request that needs no checksum."""
         given = bodies.decoded(query, clean=True)
-        body: Body | None = None
-        if request.body_exists:
-            body = await bodies.read(
-                request,
-                bytes_max=bodies.FORM_BYTES_MAX,
-                timeout_s=self._settings.body_timeout_s,
-            )
-            if body is not None and body.is_form and call.forms:
-                given.merge(body.params())
+        body = await self._receiving.any(request) if request.body_exists else None
+        if body is not None and body.is_form and call.forms:
+            _, form = await _form(body)
+            given.merge(form)
         return given, body
 
     async def _with_body(
@@ -140,28 +146,37 @@ class Dispatch:
         query: str,
         found: list[str],
     ) -> tuple[Params, Body | None]:
-        """Check the signature of a request with a body, and read it."""
+        """Check the signature of a request with a body, and receive it."""
+        text, form = "", None
         if found:
             _check_query(caller, name, query, found)
-        bytes_max = bodies.FORM_BYTES_MAX
-        if found and call.bodies is not Bodies.FORM:
-            bytes_max = min(self._settings.body_bytes_max, bodies.MODULES_BYTES_MAX)
-        body = await bodies.read(
-            request, bytes_max=bytes_max, timeout_s=self._settings.body_timeout_s
-        )
-        form = body.params() if body is not None and body.is_form else None
-        if not found:
-            _check_form(caller, name, query, form, body, posted=request.method == "POST")
-        elif form is not None and "checksum" in form.values:
-            raise ApiFailure(_UNSIGNED)
-        takes_xml = call.bodies in (Bodies.XML, Bodies.FORM_OR_XML)
-        if body is not None and not body.is_form and not (body.is_xml and takes_xml):
-            raise ApiFailure(*params.CONTENT_TYPE)
-        given = bodies.decoded(query, clean=True)
+            body = await self._receiving.signed(request, call.bodies)
+        else:
+            body = await self._receiving.unsigned(request)
+        if body is not None and body.is_form:
+            text, form = await _form(body)
+        try:
+            posted = request.method == "POST"
+            await _check_form(caller, name, query, form, text, signed=bool(found), posted=posted)
+            given = bodies.decoded(query, clean=True)
+            kept = await self._receiving.kept(body, call.bodies)
+        except BaseException:
+            if body is not None:
+                await body.close()
+            raise
         if form is not None and call.forms:
             form.values.pop("checksum", None)
             given.merge(form)
-        return given, body
+        return given, kept
+
+
+async def _form(body: Body) -> tuple[str, Params]:
+    """Return the form of a body; closes it when that fails."""
+    try:
+        return await body.form()
+    except BaseException:
+        await body.close()
+        raise
 
 
 def _check_query(caller: Caller, name: str, query: str, found: list[str]) -> None:
@@ -172,20 +187,35 @@ def _check_query(caller: Caller, name: str, query: str, found: list[str]) -> Non
         raise ApiFailure(_UNSIGNED)
 
 
-def _check_form(
-    caller: Caller, name: str, query: str, form: Params | None, body: Body | None, *, posted: bool
+async def _check_form(
+    caller: Caller,
+    name: str,
+    query: str,
+    form: Params | None,
+    text: str,
+    *,
+    signed: bool,
+    posted: bool,
 ) -> None:
-    """Raise `ApiFailure` unless the form carries the one checksum of the call."""
-    if form is None or body is None or not form.get("checksum"):
-        raise ApiFailure("checksumError", answers.CHECKSUM_MISSING)
-    given, text = form.get("checksum"), body.form()
+    """Raise `ApiFailure` unless the form carries the one checksum, or the query and it does not."""
+    if signed:
+        if form is not None and "checksum" in form.values:
+            raise ApiFailure(_UNSIGNED)
+        return
+    if form is None or not form.get("checksum"):
+        raise ApiFailure(_UNSIGNED, answers.CHECKSUM_MISSING)
+    given = form.get("checksum")
     if params.occurrences(text, "checksum") > 1:
-        raise ApiFailure("checksumError")
+        raise ApiFailure(_UNSIGNED)
     if caller.signed(name, query, given):
         return
     # Old clients sign the sorted form when the query is empty.
-    if query or not posted or not caller.signed(name, params.sorted_query(text), given):
-        raise ApiFailure("checksumError")
+    if query or not posted:
+        raise ApiFailure(_UNSIGNED)
+    # A stranger may send a megabyte of it.
+    rebuilt = await asyncio.to_thread(params.sorted_query, text)
+    if not caller.signed(name, rebuilt, given):
+        raise ApiFailure(_UNSIGNED)
 
 
 def _method(request: web.Request, methods: frozenset[str]) -> web.Response | None:

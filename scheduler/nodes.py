@@ -7,7 +7,7 @@ observer and the gateway.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, Self
 from urllib.parse import urlencode
@@ -48,6 +48,21 @@ class NodeAddress(Protocol):
     @property
     def secret(self) -> str:
         """The shared secret of the node."""
+
+
+class BodySource(Protocol):
+    """A body that is not in memory as a whole; `StoredBody` and the gateway's bodies are such."""
+
+    @property
+    def size(self) -> int:
+        """The number of bytes."""
+
+    def stream(self) -> AsyncIterator[bytes]:
+        """Return the bytes piece by piece, each time from the beginning."""
+
+
+#: A body in memory, or one that is read while it is sent.
+Sendable = bytes | BodySource
 
 
 class NodeError(Exception):
@@ -98,6 +113,11 @@ class RawReply:
     #: Where a redirect leads, "" when absent.
     location: str = ""
     cookies: Mapping[str, str] = field(default_factory=dict)
+
+
+def body_time_s(settings: Settings, size: int) -> float:
+    """Return how much longer than others a call with a body of this size may take."""
+    return size / settings.node_bytes_per_s_min
 
 
 def signed_url(node: NodeAddress, call: str, params: Params) -> str:
@@ -184,7 +204,7 @@ class NodeClient:
         *,
         timeout_s: float,
         method: str = "GET",
-        body: bytes | None = None,
+        body: Sendable | None = None,
         content_type: str | None = None,
     ) -> NodeReply:
         """Make one call and return its answer, FAILED ones included.
@@ -232,7 +252,7 @@ class NodeClient:
         *,
         timeout_s: float,
         form: str | None = None,
-        body: bytes | None = None,
+        body: Sendable | None = None,
         content_type: str | None = None,
         cookies: Mapping[str, str] | None = None,
     ) -> RawReply:
@@ -257,6 +277,14 @@ class NodeClient:
         if self._session is None:
             raise NodeRefused(node.name, call, "the client is closed")
         headers = {"Content-Type": request.content_type} if request.content_type else {}
+        body = request.body
+        data: bytes | AsyncIterator[bytes] | None
+        if body is None or isinstance(body, bytes):
+            data = body
+        else:
+            # With its length, since servers do not look at bodies in chunks as they do at others.
+            headers["Content-Length"] = str(body.size)
+            data = body.stream()
         if request.cookies:
             # By hand: the session keeps no cookies, so that no two callers can share one.
             headers["Cookie"] = "; ".join(f"{k}={v}" for k, v in request.cookies.items())
@@ -264,7 +292,7 @@ class NodeClient:
             async with self._session.request(
                 request.method,
                 URL(request.url, encoded=True),
-                data=request.body,
+                data=data,
                 headers=headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=timeout_s * 0.75),
@@ -305,6 +333,6 @@ class _Request:
 
     method: str
     url: str
-    body: bytes | None
+    body: Sendable | None
     content_type: str | None
     cookies: Mapping[str, str] | None = None

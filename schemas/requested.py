@@ -91,8 +91,6 @@ def requested(
     terms: Terms,
     *,
     parent: str | None = None,
-    body: str | None = None,
-    body_type: str = "application/xml",
 ) -> Requested:
     """Return what a valid create call asks for.
 
@@ -123,9 +121,6 @@ def requested(
         *((name, value) for name, value in values.items() if _forwarded(name, value)),
         *((f"meta_{key}", value) for key, value in meta.items() if key != _END_CALLBACK),
     ]
-    if body is not None:
-        doc["body"] = body
-        doc["body_type"] = body_type
     return Requested(
         external_id=values["meetingID"],
         seats=seats,

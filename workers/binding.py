@@ -7,6 +7,7 @@ the meeting id that the node sees. Called by the placement loop only.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ import structlog
 from scheduler import failpoints, nodes
 from scheduler.directory import Directory, Node
 from scheduler.settings import Settings
+from scheduler.spool import StoredBodies, StoredBody
 from schemas.identifiers import node_meeting_id
 from schemas.messages import MeetingDoc, NodeAnswer
 from workers.live import Live
@@ -27,6 +29,8 @@ log = structlog.get_logger()
 _END_PAUSES_S: Final = (0.5, 1, 2, 5, 10, 30)
 #: A create waits this long for the end of the meetings that yield to it on the same node.
 _VICTIM_WAIT_S: Final = 2.0
+#: Long bodies on their way at the same time, each with a part of it in memory.
+_LONG_BODIES_MAX: Final = 32
 #: The same orphan is not ended again while this call is under way.
 _ORPHAN_CALLS_MAX: Final = 1_000
 
@@ -38,6 +42,7 @@ class Binding:
         self,
         settings: Settings,
         client: nodes.NodeClient,
+        bodies: StoredBodies,
         *,
         directory: Callable[[], Directory],
         lives: Callable[[str], Live | None],
@@ -46,6 +51,8 @@ class Binding:
     ) -> None:
         self._settings = settings
         self._client = client
+        self._bodies = bodies
+        self._long_bodies = asyncio.Semaphore(_LONG_BODIES_MAX)
         self._directory = directory
         self._lives = lives
         self._report = report
@@ -107,15 +114,18 @@ class Binding:
         victims = [self._ending[victim] for victim in call.victims if victim in self._ending]
         if victims:
             await asyncio.wait(victims, timeout=_VICTIM_WAIT_S)
-        async with self._places:
+        body = self._body(item)
+        long_body = not (body is None or isinstance(body, bytes))
+        size = item.doc.get("body_bytes", 0)
+        async with self._long_bodies if long_body else contextlib.nullcontext(), self._places:
             try:
                 reply = await self._client.call(
                     node,
                     "create",
                     create_params(item.record.id, item.record.seats, item.doc),
-                    timeout_s=self._settings.node_timeout_s,
-                    method="POST" if item.doc.get("body") else "GET",
-                    body=item.doc["body"].encode() if item.doc.get("body") else None,
+                    timeout_s=self._settings.node_timeout_s
+                    + nodes.body_time_s(self._settings, size),
+                    body=body,
                     content_type=item.doc.get("body_type"),
                 )
             except nodes.NodeError as error:
@@ -135,6 +145,18 @@ class Binding:
             self._place_failed(call, "a server refused it")
             return
         self._report(Placed(call.meeting, call.node, node_answer(reply)))
+
+    def _body(self, item: Live) -> nodes.Sendable | None:
+        size = item.doc.get("body_bytes")
+        if size is not None:
+            return StoredBody(self._bodies, item.record.id, size)
+        text = item.doc.get("body")
+        return text.encode() if text else None
+
+    def forget_body(self, item: Live) -> None:
+        """Have the stored body of a meeting removed that needs it no more; returns at once."""
+        if "body_bytes" in item.doc:
+            self._spawn(self._bodies.remove(item.record.id))
 
     def _place_failed(self, call: PlaceCall, reason: str) -> None:
         self._report(PlaceFailed(call.meeting, call.node, call.deadline_ms, reason))

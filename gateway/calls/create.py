@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway import bodies, commands
+from gateway import enclosures
 from gateway.failures import ApiFailure, refuse, xml
 from gateway.incoming import Incoming
 from gateway.keys import Caller
@@ -35,16 +35,16 @@ class Create:
         body = incoming.body
         refuse(params.create_violation(given))
         parent = await _parent(parts, caller, given)
-        modules = await bodies.modules(body) if body is not None and body.is_xml else None
+        if body is not None and body.is_xml:
+            await body.documents()
         ruled, terms = caller.ruled(given)
         asked = requested.requested(
             ruled,
             terms,
             parent=parent.node_meeting_id if parent is not None else None,
-            body=modules,
         )
         now_ms = parts.now_ms()
-        answer = await commands.outcome(
+        answer = await enclosures.outcome(
             parts,
             caller.pool,
             CreateCommand(
@@ -61,6 +61,7 @@ class Create:
                 given_moderator_pw=asked.given_moderator_pw,
                 renew=asked.renew,
             ),
+            body,
         )
         view = answer.get("view")
         if not answer["ok"] or view is None:
