@@ -46,6 +46,7 @@ class Reason(enum.StrEnum):
     NO_NODE = "noNodesAvailable"
     NOT_UNIQUE = "idNotUnique"
     NOT_FOUND = "notFound"
+    NO_PARENT = "parentMeetingDoesNotExist"
     INVALID_PASSWORD = "invalidPassword"  # noqa: S105 - a message key, not a secret
     DISABLED = "integrationDisabled"
     UNAVAILABLE = "serviceUnavailable"

@@ -14,7 +14,7 @@ import orjson
 import structlog
 
 from scheduler.bus.interface import Envelope
-from scheduler.core import model
+from scheduler.core import books, model
 from scheduler.directory import Directory, Node
 from scheduler.ledger.records import Batch, MeetingRecord
 from schemas.events import EventKind
@@ -158,7 +158,7 @@ class Shard:
                 found.users[user] = SeenUser(present, moderator, joins)
         self.pool.restore(
             *(
-                model.Meeting(
+                books.Meeting(
                     id=item.record.id,
                     subscription=item.record.subscription_id,
                     key=item.record.live_key or "",

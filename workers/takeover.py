@@ -8,7 +8,7 @@ import gc
 import os
 import socket
 
-from scheduler.core import model
+from scheduler.core import books, model
 from scheduler.directory import Directory
 from scheduler.ledger.interface import Ledger
 from scheduler.settings import Settings
@@ -32,7 +32,7 @@ async def take_over(
         raise PoolMissingError(f"pool {pool_name!r} is not in the directory")
     epoch = await ledger.take_over(pool.id, f"{socket.gethostname()}:{os.getpid()}")
     loaded = await ledger.load(pool.id, epoch)
-    rules = model.Rules(
+    rules = books.Rules(
         mode=Mode(pool.mode),
         keep_free=pool.keep_free,
         large_seats=pool.large_seats,

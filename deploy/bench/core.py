@@ -14,8 +14,9 @@ import time
 from collections.abc import Sequence
 
 from scheduler.core import admission
+from scheduler.core.books import Rules
 from scheduler.core.commands import Admitted, Create
-from scheduler.core.model import Pool, Rules
+from scheduler.core.model import Pool
 from schemas.values import Mode
 
 #: Nodes and subscriptions of each measured pool.

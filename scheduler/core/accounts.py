@@ -1,6 +1,6 @@
-"""What one subscription or one node has given away: a calendar and what runs past its window.
+"""What a subscription, a credential or a node has given away: a calendar and what runs past it.
 
-Owns the rule how many seats are short at this moment, the same for both kinds of account. It
+Owns the rule how many seats are short at this moment, the same for every kind of account. It
 never decides which meetings make way. Called by ``model``, ``placement`` and ``admission``.
 """
 
@@ -13,11 +13,11 @@ from scheduler.core.lifecycle import RUNNING
 from schemas.values import MeetingState
 
 if TYPE_CHECKING:
-    from scheduler.core.model import Meeting
+    from scheduler.core.books import Meeting
 
 
 class Account:
-    """What one subscription or one node has given away."""
+    """What one subscription, credential or node has given away."""
 
     __slots__ = ("calendar", "id", "late_seats", "overdue", "overtime_seats")
 
@@ -76,3 +76,48 @@ class Account:
         if more <= 0 and calendar.used_now > calendar.capacity:
             return taken - calendar.used_now
         return taken - calendar.capacity
+
+
+class Subscription(Account):
+    """A customer's contract; `meetings` counts the running and the lost ones."""
+
+    __slots__ = ("meetings", "meetings_max")
+
+    def __init__(self, account: int, *, seats: int, now_s: int) -> None:
+        super().__init__(account, seats=seats, now_s=now_s)
+        self.meetings_max: int | None = None
+        self.meetings = 0
+
+
+class Credential:
+    """The limits of one credential inside its subscription; one without any is not in the pool."""
+
+    __slots__ = ("account", "meetings", "meetings_max")
+
+    def __init__(self, account: Account | None, meetings_max: int | None) -> None:
+        #: Its seats; ``None`` when only its meetings are limited.
+        self.account = account
+        self.meetings_max = meetings_max
+        self.meetings = 0
+
+
+class Node(Account):
+    """One server; `running_seats` ranks it, `placed` are the meetings charged to it."""
+
+    __slots__ = ("active", "alive", "meeting_seats_max", "name", "placed", "running_seats")
+
+    def __init__(self, account: int, *, seats: int, now_s: int) -> None:
+        super().__init__(account, seats=seats, now_s=now_s)
+        self.name = ""
+        self.meeting_seats_max: int | None = None
+        self.active = True
+        self.alive = True
+        self.running_seats = 0
+        self.placed: dict[str, Meeting] = {}
+
+    @property
+    def largest_seats(self) -> int:
+        """The largest meeting that it could ever take."""
+        if self.meeting_seats_max is None:
+            return self.seats
+        return min(self.seats, self.meeting_seats_max)

@@ -1,16 +1,18 @@
 """The decision: whether a command may happen, where, and who makes way for it.
 
-Owns the promise: no instant oversells a subscription or a node, and nobody inside a window is
-ended. It looks and never changes; ``Pool.apply`` changes. Every way to seats (create, booking,
-adoption, extension, re-placement) asks ``Calendar.fits`` and ``Account.shortage`` and nothing
-else. Called by the placement loop after ``Pool.advance``, and by what-if questions.
+Owns the promise: no instant oversells a subscription, a credential or a node, and nobody inside a
+window is ended. It looks and never changes; ``Pool.apply`` changes. Every way to seats (create,
+booking, adoption, extension, re-placement) asks ``Calendar.fits`` and ``Account.shortage`` and
+nothing else. Called by the placement loop after ``Pool.advance``, and by what-if questions.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-from scheduler.core import eviction, forecast, placement
+from scheduler.core import eviction, placement, rooms
+from scheduler.core.accounts import Account, Node, Subscription
+from scheduler.core.books import Meeting
 from scheduler.core.calendar import MINUTE_S
 from scheduler.core.commands import (
     NO_NODE_ID,
@@ -21,14 +23,17 @@ from scheduler.core.commands import (
     Create,
     Detail,
     Extend,
+    OpenRoom,
     Refused,
     Repeated,
     Replace,
+    TakeOver,
     Verdict,
 )
 from scheduler.core.lifecycle import RUNNING
-from scheduler.core.model import Meeting, Node, Pool, Subscription
+from scheduler.core.model import Pool
 from scheduler.core.placement import Ask
+from scheduler.core.refusal import refuse, unknown
 from schemas.values import MeetingState, Reason, Window
 
 _REPLACEABLE = frozenset({MeetingState.PLACING, MeetingState.LOST, MeetingState.BOOKED})
@@ -50,6 +55,10 @@ def decide(pool: Pool, command: Command, now_s: int) -> Verdict:
         return _book(pool, command)
     if isinstance(command, Replace):
         return _replace(pool, command)
+    if isinstance(command, OpenRoom):
+        return rooms.open_room(pool, command)
+    if isinstance(command, TakeOver):
+        return _take_over(pool, command)
     return _cancel(pool, command)
 
 
@@ -75,22 +84,49 @@ def _create(pool: Pool, command: Create) -> Verdict:
     holder = pool.by_key.get(command.key)
     if holder is not None:
         meeting = pool.meetings[holder]
+        if meeting.parent is not None:
+            # A room holds no seats, so it cannot stand for a meeting that is promised some.
+            return unknown(Reason.NOT_UNIQUE, seats=command.seats, duration_s=command.duration_s)
         if meeting.state is not MeetingState.LOST:
             return Repeated(holder)
         window = Window(now_s, meeting.window.end_s)
-        ask = Ask(meeting.subscription, meeting.seats, window, meeting)
-        return _start(pool, command, ask)
+        return _start(pool, command, _ask_for(meeting, window=window))
     subscription = pool.subscriptions.get(command.subscription)
     if subscription is None:
-        return _refuse_unknown(command.seats, command.duration_s)
+        return unknown(Reason.NOT_FOUND, seats=command.seats, duration_s=command.duration_s)
     window = Window(now_s, now_s + command.duration_s)
-    ask = Ask(command.subscription, command.seats, window)
-    if subscription.meetings_max is not None and subscription.meetings >= subscription.meetings_max:
-        return _refuse(pool, ask, Reason.MAX_MEETINGS)
+    ask = Ask(command.subscription, command.seats, window, credential=command.credential)
+    if _is_reached(subscription.meetings, subscription.meetings_max):
+        return refuse(pool, ask, Reason.MAX_MEETINGS, of_credential=False)
+    limits = pool.credentials.get(command.credential)
+    if limits is not None and _is_reached(limits.meetings, limits.meetings_max):
+        return refuse(pool, ask, Reason.MAX_MEETINGS, of_credential=True)
     booking = due_booking(pool, command.key)
     if booking is not None:
         return _adopt(pool, command, booking)
     return _start(pool, command, ask)
+
+
+def _is_reached(count: int, limit: int | None) -> bool:
+    return limit is not None and count >= limit
+
+
+def _ask_for(
+    own: Meeting,
+    *,
+    window: Window,
+    seats: int | None = None,
+    exclude: frozenset[int] = frozenset(),
+) -> Ask:
+    """Return the request for the seats of a reservation that is charged already."""
+    return Ask(
+        own.subscription,
+        own.seats if seats is None else seats,
+        window,
+        own,
+        exclude,
+        own.credential,
+    )
 
 
 def _adopt(pool: Pool, command: Create, booking: Meeting) -> Verdict:
@@ -103,13 +139,13 @@ def _adopt(pool: Pool, command: Create, booking: Meeting) -> Verdict:
     )
     reason = Reason.NO_NODE
     for wish_seats, wish_end_s in wishes:
-        ask = Ask(booking.subscription, wish_seats, Window(now_s, wish_end_s), booking)
+        ask = _ask_for(booking, window=Window(now_s, wish_end_s), seats=wish_seats)
         placed = _place(pool, ask)
         if not isinstance(placed, Reason):
             return _admit(pool, command, ask, *placed)
         reason = placed
-    ask = Ask(booking.subscription, booking.seats, Window(now_s, booking.window.end_s), booking)
-    refusal = _refuse(pool, ask, reason)
+    ask = _ask_for(booking, window=Window(now_s, booking.window.end_s))
+    refusal = refuse(pool, ask, reason)
     if booking.window.start_s <= now_s or booking.node is None or refusal.detail.permanent:
         return refusal
     # At its start at the latest the booking has its seats.
@@ -120,7 +156,7 @@ def _adopt(pool: Pool, command: Create, booking: Meeting) -> Verdict:
 def _start(pool: Pool, command: Create | Replace, ask: Ask) -> Verdict:
     placed = _place(pool, ask)
     if isinstance(placed, Reason):
-        return _refuse(pool, ask, placed)
+        return refuse(pool, ask, placed)
     return _admit(pool, command, ask, *placed)
 
 
@@ -145,20 +181,23 @@ def _place(pool: Pool, ask: Ask) -> tuple[Node, tuple[str, ...]] | Reason:
     """Find a node for a start now, with the cheapest evictions that make it possible."""
     now_s = pool.now_s
     subscription = pool.subscriptions[ask.subscription]
-    calendar = subscription.calendar
-    calendar.advance(now_s)
-    if not calendar.fits(ask.window.start_s, ask.window.end_s, ask.seats, own=ask.own_span()):
+    short = _short(subscription, ask, now_s)
+    own_short: int | None = 0
+    if ask.credential in pool.credentials:
+        account = pool.credentials[ask.credential].account
+        own_short = 0 if account is None else _short(account, ask, now_s)
+    if short is None or own_short is None:
         return Reason.MAX_PARTICIPANTS
-    short = subscription.shortage(ask.seats, ask.own_seats_at(now_s))
-    if short <= 0:
+    if short <= 0 and own_short <= 0:
         node = placement.choose(pool, ask)
         if node is not None:
             return node, ()
     else:
         cover = eviction.cheapest(
-            [_candidate(meeting, own=True, node=None) for meeting in subscription.overdue.values()],
+            [_candidate(meeting, ask, node=None) for meeting in subscription.overdue.values()],
             subscription_seats=short,
             node_seats=0,
+            credential_seats=own_short,
         )
         if cover is None:
             return Reason.MAX_PARTICIPANTS
@@ -170,13 +209,25 @@ def _place(pool: Pool, ask: Ask) -> tuple[Node, tuple[str, ...]] | Reason:
         node = placement.choose(pool, ask, freed)
         if node is not None:
             return node, cover.ids
-    return _make_room(pool, ask, subscription, short)
+    return _make_room(pool, ask, subscription, (short, own_short))
+
+
+def _short(account: Account, ask: Ask, now_s: int) -> int | None:
+    """Return the seats to be freed on the account now; ``None`` when the window does not fit."""
+    calendar = account.calendar
+    calendar.advance(now_s)
+    if not calendar.fits(ask.window.start_s, ask.window.end_s, ask.seats, own=ask.own_span()):
+        return None
+    return account.shortage(ask.seats, ask.own_seats_at(now_s))
 
 
 def _make_room(
-    pool: Pool, ask: Ask, subscription: Subscription, short: int
+    pool: Pool, ask: Ask, subscription: Subscription, short: tuple[int, int]
 ) -> tuple[Node, tuple[str, ...]] | Reason:
-    """Evict for a node's sake: own overtime first, that of others as the last resort."""
+    """Evict for a node's sake: own overtime first, that of others as the last resort.
+
+    `short` are the seats that the subscription and the credential lack.
+    """
     open_nodes: list[tuple[Node, int]] = []
     for _, _, node_id in pool.order.entries:
         node = pool.nodes[node_id]
@@ -189,17 +240,22 @@ def _make_room(
         best: tuple[eviction.Cover, Node] | None = None
         for node, node_short in open_nodes:
             candidates = [
-                _candidate(meeting, own=True, node=node.id)
+                _candidate(meeting, ask, node=node.id)
                 for meeting in own
-                if short > 0 or meeting.node == node.id
+                if max(short) > 0 or meeting.node == node.id
             ]
             if across:
                 candidates += [
-                    _candidate(meeting, own=False, node=node.id)
+                    _candidate(meeting, ask, node=node.id)
                     for meeting in node.overdue.values()
                     if meeting.subscription != subscription.id
                 ]
-            cover = eviction.cheapest(candidates, subscription_seats=short, node_seats=node_short)
+            cover = eviction.cheapest(
+                candidates,
+                subscription_seats=short[0],
+                node_seats=node_short,
+                credential_seats=short[1],
+            )
             if cover is not None and (best is None or cover < best[0]):
                 best = cover, node
         if best is not None:
@@ -207,13 +263,15 @@ def _make_room(
     return Reason.NO_NODE
 
 
-def _candidate(meeting: Meeting, *, own: bool, node: int | None) -> eviction.Candidate:
+def _candidate(meeting: Meeting, ask: Ask, *, node: int | None) -> eviction.Candidate:
+    own = meeting.subscription == ask.subscription
     return eviction.Candidate(
         meeting.window.end_s,
         meeting.id,
         meeting.connected,
         meeting.seats if own else 0,
         meeting.seats if meeting.node == node else 0,
+        meeting.seats if own and meeting.credential == ask.credential else 0,
     )
 
 
@@ -222,24 +280,26 @@ def _book(pool: Pool, command: Book) -> Verdict:
         return Repeated(command.meeting)
     subscription = pool.subscriptions.get(command.subscription)
     if subscription is None:
-        return _refuse_unknown(command.seats, command.window.duration_s)
+        return unknown(Reason.NOT_FOUND, seats=command.seats, duration_s=command.window.duration_s)
     now_s = pool.now_s
     end_s = -(-command.window.end_s // MINUTE_S) * MINUTE_S
     start_s = max(command.window.start_s, now_s) // MINUTE_S * MINUTE_S
     if end_s <= now_s:
         detail = Detail(0, subscription.seats, command.seats, command.window.duration_s, None, True)  # noqa: FBT003
         return Refused(Reason.UNSUPPORTED, detail)
-    ask = Ask(command.subscription, command.seats, Window(start_s, end_s))
+    window = Window(start_s, end_s)
+    ask = Ask(command.subscription, command.seats, window, credential=command.credential)
     for other in pool.bookings_by_key.get(command.key, ()):
         window = pool.meetings[other].window
         if window.start_s < end_s and start_s < window.end_s:
-            return _refuse(pool, ask, Reason.NOT_UNIQUE)
-    subscription.calendar.advance(now_s)
-    if not subscription.calendar.fits(start_s, end_s, command.seats):
-        return _refuse(pool, ask, Reason.MAX_PARTICIPANTS)
+            return refuse(pool, ask, Reason.NOT_UNIQUE)
+    for account in pool.payers(command.subscription, command.credential):
+        account.calendar.advance(now_s)
+        if not account.calendar.fits(start_s, end_s, command.seats):
+            return refuse(pool, ask, Reason.MAX_PARTICIPANTS)
     node = placement.choose_for_later(pool, ask)
     if node is None:
-        return _refuse(pool, ask, Reason.NO_NODE)
+        return refuse(pool, ask, Reason.NO_NODE)
     return Admitted(
         command.meeting,
         command,
@@ -256,52 +316,91 @@ def _book(pool: Pool, command: Book) -> Verdict:
 def _cancel(pool: Pool, command: Cancel) -> Verdict:
     meeting = pool.meetings.get(command.meeting)
     if meeting is None or meeting.state is not MeetingState.BOOKED:
-        return _refuse_unknown(0, 0)
+        return unknown(Reason.NOT_FOUND)
     return _change(pool, command, meeting, meeting.node or NO_NODE_ID, meeting.window)
 
 
 def _extend(pool: Pool, command: Extend) -> Verdict:
     meeting = pool.meetings.get(command.meeting)
     if meeting is None or meeting.state not in RUNNING or meeting.node is None:
-        return _refuse_unknown(0, command.duration_s)
-    now_s = pool.now_s
-    end_s = now_s + command.duration_s
-    window = meeting.window
-    if end_s <= window.end_s:
+        return unknown(Reason.NOT_FOUND, duration_s=command.duration_s)
+    end_s = pool.now_s + command.duration_s
+    if end_s <= meeting.window.end_s or meeting.parent is not None:
         return Repeated(meeting.id)
-    subscription = pool.subscriptions[meeting.subscription]
-    node = pool.nodes[meeting.node]
-    own = (window.start_s, window.end_s, meeting.seats)
-    over = window.end_s <= now_s
-    ask = Ask(meeting.subscription, meeting.seats, Window(now_s, end_s))
-    for account, reason in ((subscription, Reason.MAX_PARTICIPANTS), (node, Reason.NO_NODE)):
+    reason = _cannot_last(pool, meeting, pool.nodes[meeting.node], end_s)
+    if reason is not None:
+        window = Window(pool.now_s, end_s)
+        ask = Ask(meeting.subscription, meeting.seats, window, credential=meeting.credential)
+        return refuse(pool, ask, reason)
+    window = Window(meeting.window.start_s, end_s)
+    return _change(pool, command, meeting, meeting.node, window)
+
+
+def _take_over(pool: Pool, command: TakeOver) -> Verdict:
+    meeting = pool.meetings.get(command.meeting)
+    if meeting is None or meeting.state not in RUNNING or meeting.node is None:
+        return unknown(Reason.NOT_FOUND)
+    booking = due_booking(pool, meeting.key)
+    if booking is None or booking.seats > meeting.seats or meeting.parent is not None:
+        # The limit of a meeting on its node cannot grow: a larger booking is not this meeting's.
+        return unknown(Reason.NOT_FOUND)
+    end_s = max(meeting.window.end_s, booking.window.end_s)
+    reason = _cannot_last(pool, meeting, pool.nodes[meeting.node], end_s, booking)
+    if reason is not None:
+        window = Window(pool.now_s, end_s)
+        return refuse(pool, _ask_for(booking, window=window, seats=meeting.seats), reason)
+    window = Window(meeting.window.start_s, end_s)
+    taken = _change(pool, command, meeting, meeting.node, window)
+    return dataclasses.replace(taken, adopted=True, replaces=booking.id)
+
+
+def _cannot_last(
+    pool: Pool, meeting: Meeting, node: Node, end_s: int, booking: Meeting | None = None
+) -> Reason | None:
+    """Return why a running meeting cannot have a window until `end_s` without evictions.
+
+    `booking` is given up for it. Overtime is charged now already; there it must only fit.
+    """
+    now_s = pool.now_s
+    from_s = max(meeting.window.end_s, now_s)
+    over = meeting.window.end_s <= now_s
+    for account in (*pool.payers(meeting.subscription, meeting.credential), node):
+        reason = Reason.NO_NODE if account is node else Reason.MAX_PARTICIPANTS
         account.calendar.advance(now_s)
-        # A meeting in overtime is charged now already, as overtime; it must fit without evictions.
-        if not account.calendar.fits(now_s, end_s, meeting.seats, own=own) or (
-            over and account.shortage(0) > 0
-        ):
-            return _refuse(pool, ask, reason)
-    return _change(pool, command, meeting, node.id, Window(window.start_s, end_s))
+        own, own_seats = None, 0
+        if booking is not None and (account is not node or booking.node == node.id):
+            own = (booking.window.start_s, booking.window.end_s, booking.seats)
+            own_seats = booking.seats if booking.window.start_s <= now_s else 0
+        if from_s < end_s and not account.calendar.fits(from_s, end_s, meeting.seats, own=own):
+            return reason
+        if over and account.shortage(0, own_seats) > 0:
+            return reason
+    return None
 
 
 def _replace(pool: Pool, command: Replace) -> Verdict:
     meeting = pool.meetings.get(command.meeting)
     if meeting is None or meeting.state not in _REPLACEABLE:
-        return _refuse_unknown(0, 0)
+        return unknown(Reason.NOT_FOUND)
     window = meeting.window
-    ask = Ask(meeting.subscription, meeting.seats, window, meeting, command.exclude)
-    if window.end_s <= pool.now_s:
-        return _refuse(pool, ask, Reason.NO_NODE)  # nothing is left of the reservation
+    ask = _ask_for(meeting, window=window, exclude=command.exclude)
+    if window.end_s <= pool.now_s or meeting.parent is not None:
+        # Nothing is left of the reservation, or it is a room, which has one node only.
+        return refuse(pool, ask, Reason.NO_NODE)
     if meeting.state is not MeetingState.BOOKED:
         return _start(pool, command, ask)
     node = placement.choose_for_later(pool, ask)
     if node is None:
-        return _refuse(pool, ask, Reason.NO_NODE)
+        return refuse(pool, ask, Reason.NO_NODE)
     return _change(pool, command, meeting, node.id, window)
 
 
 def _change(
-    pool: Pool, command: Cancel | Extend | Replace, meeting: Meeting, node: int, window: Window
+    pool: Pool,
+    command: Cancel | Extend | Replace | TakeOver,
+    meeting: Meeting,
+    node: int,
+    window: Window,
 ) -> Admitted:
     return Admitted(
         meeting.id,
@@ -313,33 +412,4 @@ def _change(
         adopted=False,
         replaces=None,
         revision=pool.revision,
-    )
-
-
-def _refuse(pool: Pool, ask: Ask, reason: Reason) -> Refused:
-    subscription = pool.subscriptions[ask.subscription]
-    calendar = subscription.calendar
-    calendar.advance(pool.now_s)
-    peak = calendar.peak(ask.window.start_s, ask.window.end_s)
-    if ask.own is not None and ask.own.state is not MeetingState.BOOKED:
-        peak -= ask.own.seats
-    free = max(0, calendar.capacity - subscription.late_seats - peak)
-    permanent = False
-    fits_at_s: int | None = None
-    if reason in {Reason.MAX_PARTICIPANTS, Reason.NO_NODE}:
-        if ask.own is None and ask.seats > calendar.capacity:
-            reason, permanent = Reason.MAX_PARTICIPANTS, True
-        elif pool.nodes and ask.seats > pool.largest_seats:
-            reason, permanent = Reason.NO_NODE, True
-        elif ask.own is None:
-            fits_at_s = forecast.fits_at(pool, ask)
-    detail = Detail(free, calendar.capacity, ask.seats, ask.window.duration_s, fits_at_s, permanent)
-    return Refused(reason, detail)
-
-
-def _refuse_unknown(seats: int, duration_s: int) -> Refused:
-    """Refuse a command about a subscription or meeting that is not here."""
-    return Refused(
-        Reason.NOT_FOUND,
-        Detail(0, 0, seats, duration_s, fits_at_s=None, permanent=True),
     )

@@ -29,10 +29,21 @@ class Create:
     key: str
     seats: int
     duration_s: int
+    credential: int = 0
 
     def __post_init__(self) -> None:
         _require_positive("seats", self.seats)
         _require_positive("duration_s", self.duration_s)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OpenRoom:
+    """Open a breakout room beside a running meeting; it shares node, seats, window and end."""
+
+    meeting: str
+    parent: str
+    key: str
+    credential: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,6 +55,7 @@ class Book:
     key: str
     seats: int
     window: Window
+    credential: int = 0
 
     def __post_init__(self) -> None:
         _require_positive("seats", self.seats)
@@ -68,6 +80,13 @@ class Extend:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class TakeOver:
+    """Give a running meeting the window of the due booking of its key, evicting nobody."""
+
+    meeting: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Replace:
     """Move a placing, lost or booked meeting to a node that is not in `exclude`."""
 
@@ -75,7 +94,7 @@ class Replace:
     exclude: frozenset[int] = frozenset()
 
 
-Command = Create | Book | Cancel | Extend | Replace
+Command = Create | OpenRoom | Book | Cancel | Extend | TakeOver | Replace
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,8 +102,9 @@ class Detail:
     """The numbers of a refusal, for the sentence that the caller reads.
 
     `free_seats` of `seats` could be had by the subscription for the whole window asked for (its
-    overtime counted as yielding). `fits_at_s` is a whole minute, or ``None`` when none was found
-    within 28 days. `permanent`: no waiting helps, the request is larger than the plan or any node.
+    overtime counted as yielding), or by the credential when `of_credential`. `fits_at_s` is a
+    whole minute, or ``None`` when none was found within 28 days. `permanent`: no waiting helps,
+    the request is larger than the plan, the credential's part of it or any node.
     """
 
     free_seats: int
@@ -93,6 +113,7 @@ class Detail:
     duration_s: int
     fits_at_s: int | None
     permanent: bool
+    of_credential: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -101,6 +122,7 @@ class Admitted:
 
     `evicted` are the overtime meetings that end for it. `replaces` is a booking that it adopts
     (`adopted`) or a lost meeting whose rest it takes over; that meeting is gone once applied.
+    `seats` is 0 for a breakout room.
     """
 
     meeting: str

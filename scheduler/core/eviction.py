@@ -12,6 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+#: Seats for the subscription, for the node and for the credential.
+Seats = tuple[int, int, int]
+
 #: Sets that one exact search may look at.
 BUDGET = 2_000
 #: Densities are compared as integers with this many binary digits.
@@ -19,13 +22,14 @@ _DENSITY_BITS = 32
 
 
 class Candidate(NamedTuple):
-    """An overtime meeting and what its end would free for the subscription and for the node."""
+    """An overtime meeting and what its end would free for each of those who are short."""
 
     window_end_s: int
     id: str
     connected: int
     subscription_seats: int
     node_seats: int
+    credential_seats: int = 0
 
 
 class Cover(NamedTuple):
@@ -54,21 +58,25 @@ def cheapest(
     *,
     subscription_seats: int,
     node_seats: int,
+    credential_seats: int = 0,
     budget: int = BUDGET,
 ) -> Cover | None:
-    """Return the cheapest set that frees both numbers of seats; ``None`` when all do not.
+    """Return the cheapest set that frees all these numbers of seats; ``None`` when all do not.
 
     Numbers below 1 ask for nothing.
     """
-    need = (max(subscription_seats, 0), max(node_seats, 0))
+    need = (max(subscription_seats, 0), max(node_seats, 0), max(credential_seats, 0))
     useful = sorted(
         candidate
         for candidate in candidates
-        if (need[0] and candidate.subscription_seats) or (need[1] and candidate.node_seats)
+        if (need[0] and candidate.subscription_seats)
+        or (need[1] and candidate.node_seats)
+        or (need[2] and candidate.credential_seats)
     )
     if (
         sum(candidate.subscription_seats for candidate in useful) < need[0]
         or sum(candidate.node_seats for candidate in useful) < need[1]
+        or sum(candidate.credential_seats for candidate in useful) < need[2]
     ):
         return None
     if len(useful) == 1:
@@ -78,16 +86,17 @@ def cheapest(
     return bound if exact is None else exact
 
 
-def _greedy(useful: Sequence[Candidate], need: tuple[int, int]) -> Cover:
+def _greedy(useful: Sequence[Candidate], need: Seats) -> Cover:
     """Take the fewest users per seat gained, then let everybody stay who can."""
     left = list(useful)
     chosen: list[Candidate] = []
-    for_subscription, for_node = need
-    while for_subscription > 0 or for_node > 0:
+    short = need
+    while max(short) > 0:
         best_at, best_rank = 0, (0, 0, 0, "")
         for at, candidate in enumerate(left):
-            gain = min(candidate.subscription_seats, max(for_subscription, 0))
-            gain += min(candidate.node_seats, max(for_node, 0))
+            gain = min(candidate.subscription_seats, max(short[0], 0))
+            gain += min(candidate.node_seats, max(short[1], 0))
+            gain += min(candidate.credential_seats, max(short[2], 0))
             if gain == 0:
                 continue
             density = (candidate.connected << _DENSITY_BITS) // gain
@@ -96,65 +105,75 @@ def _greedy(useful: Sequence[Candidate], need: tuple[int, int]) -> Cover:
                 best_at, best_rank = at, rank
         taken = left.pop(best_at)
         chosen.append(taken)
-        for_subscription -= taken.subscription_seats
-        for_node -= taken.node_seats
-    spare = (-for_subscription, -for_node)
+        short = _without(short, taken)
     for candidate in sorted(chosen, key=lambda one: (one.connected, one), reverse=True):
-        after = (spare[0] - candidate.subscription_seats, spare[1] - candidate.node_seats)
-        if min(after) >= 0:
+        after = _with(short, candidate)
+        if max(after) <= 0:
             chosen.remove(candidate)
-            spare = after
+            short = after
     cover = NOBODY
     for candidate in sorted(chosen):
         cover = cover.with_one(candidate)
     return cover
 
 
-def _search(
-    useful: Sequence[Candidate], need: tuple[int, int], bound: Cover, budget: int
-) -> Cover | None:
+def _without(seats: Seats, candidate: Candidate) -> Seats:
+    return (
+        seats[0] - candidate.subscription_seats,
+        seats[1] - candidate.node_seats,
+        seats[2] - candidate.credential_seats,
+    )
+
+
+def _with(seats: Seats, candidate: Candidate) -> Seats:
+    return (
+        seats[0] + candidate.subscription_seats,
+        seats[1] + candidate.node_seats,
+        seats[2] + candidate.credential_seats,
+    )
+
+
+def _search(useful: Sequence[Candidate], need: Seats, bound: Cover, budget: int) -> Cover | None:
     """Return the best of all sets, or ``None`` when the budget does not suffice.
 
-    One label per pair of seats freed so far: of two sets that free the same, the cheaper one stays
-    the cheaper one whatever is added, so the other can be forgotten.
+    One label per combination of seats freed so far: of two sets that free the same, the cheaper one
+    stays the cheaper one whatever is added, so the other can be forgotten.
     """
-    labels: dict[tuple[int, int], Cover] = {(0, 0): NOBODY}
-    rest_subscription = sum(candidate.subscription_seats for candidate in useful)
-    rest_node = sum(candidate.node_seats for candidate in useful)
+    labels: dict[Seats, Cover] = {(0, 0, 0): NOBODY}
+    #: What must be freed already before the candidates that are left; grows to `need`.
+    least = need
     for candidate in useful:
-        rest_subscription -= candidate.subscription_seats
-        rest_node -= candidate.node_seats
-        least = (need[0] - rest_subscription, need[1] - rest_node)
-        grown: dict[tuple[int, int], Cover] = {}
+        least = _without(least, candidate)
+    for candidate in useful:
+        least = _with(least, candidate)
+        grown: dict[Seats, Cover] = {}
         for freed, cover in labels.items():
             if freed == need:
                 _keep(grown, freed, cover)
                 continue
-            if freed[0] >= least[0] and freed[1] >= least[1]:
+            if freed[0] >= least[0] and freed[1] >= least[1] and freed[2] >= least[2]:
                 _keep(grown, freed, cover)
             budget -= 1
             if cover.connected + candidate.connected > bound.connected:
                 continue
-            more = (
-                min(freed[0] + candidate.subscription_seats, need[0]),
-                min(freed[1] + candidate.node_seats, need[1]),
-            )
+            more = _with(freed, candidate)
+            more = (min(more[0], need[0]), min(more[1], need[1]), min(more[2], need[2]))
             _keep(grown, more, cover.with_one(candidate))
-        labels = grown if need[0] and need[1] else _front(grown)
+        labels = _front(grown) if need.count(0) > 1 else grown
         if budget < 0:
             return None
     return labels[need]
 
 
-def _keep(labels: dict[tuple[int, int], Cover], freed: tuple[int, int], cover: Cover) -> None:
+def _keep(labels: dict[Seats, Cover], freed: Seats, cover: Cover) -> None:
     known = labels.get(freed)
     if known is None or cover < known:
         labels[freed] = cover
 
 
-def _front(labels: dict[tuple[int, int], Cover]) -> dict[tuple[int, int], Cover]:
+def _front(labels: dict[Seats, Cover]) -> dict[Seats, Cover]:
     """Forget every set that costs no less than one that frees more."""
-    front: dict[tuple[int, int], Cover] = {}
+    front: dict[Seats, Cover] = {}
     best: Cover | None = None
     for freed in sorted(labels, reverse=True):
         cover = labels[freed]

@@ -23,6 +23,11 @@ def digest(pool: Pool) -> str:
         subscription = pool.subscriptions[key]
         lines.append(_account(subscription, pool.now_s))
         lines.append((subscription.meetings_max, subscription.meetings))
+    for key in sorted(pool.credentials):
+        limits = pool.credentials[key]
+        if limits.account is not None:
+            lines.append(_account(limits.account, pool.now_s))
+        lines.append((key, limits.meetings_max, limits.meetings))
     for key in sorted(pool.nodes):
         node = pool.nodes[key]
         lines.append(_account(node, pool.now_s))
@@ -31,6 +36,7 @@ def digest(pool: Pool) -> str:
     lines.append(pool.order.entries)
     lines.append(sorted(pool.by_key.items()))
     lines.append(sorted((key, sorted(ids)) for key, ids in pool.bookings_by_key.items()))
+    lines.append(sorted((key, sorted(ids)) for key, ids in pool.rooms.items()))
     lines.extend(dataclasses.astuple(pool.meetings[key]) for key in sorted(pool.meetings))
     return hashlib.sha256("\n".join(map(repr, lines)).encode()).hexdigest()
 

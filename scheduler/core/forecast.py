@@ -7,14 +7,15 @@ for good, since nobody knows its end. It decides nothing. Called by ``admission`
 
 from __future__ import annotations
 
-from scheduler.core.model import Node, Pool, Subscription
+from scheduler.core.accounts import Account, Node, Subscription
+from scheduler.core.model import Pool
 from scheduler.core.placement import Ask
 
 #: How far ahead a date is looked for.
 HORIZON_S = 28 * 24 * 3600
 #: Windows that one search may look at, over all calendars.
 PROBES_MAX = 1_500
-#: How often the subscription and the nodes may disagree on a date.
+#: How often the accounts and the nodes may disagree on a date.
 _ROUNDS_MAX = 16
 
 
@@ -23,30 +24,32 @@ def fits_at(pool: Pool, ask: Ask) -> int | None:
 
     Never earlier than the start of the window asked for.
     """
-    subscription = pool.subscriptions[ask.subscription]
-    subscription.calendar.advance(pool.now_s)
-    seats, duration_s = ask.seats, ask.window.duration_s
+    #: Everybody who must have room; ``None`` stands for the nodes, of which one must.
+    parties: list[Account | None] = [*pool.payers(ask.subscription, ask.credential), None]
     at_s = ask.window.start_s
     until_s = at_s + HORIZON_S
-    proposed_s: int | None = None
     probes = PROBES_MAX
-    for _ in range(_ROUNDS_MAX):
-        free_s, used = subscription.calendar.earliest(
-            seats + subscription.late_seats,
-            duration_s,
-            from_s=at_s,
-            until_s=until_s,
-            probes_max=probes,
-        )
-        probes -= used
-        if free_s is None or free_s == proposed_s:
-            return free_s
-        proposed_s, probes = _earliest_node(
-            pool, ask, from_s=free_s, until_s=until_s, probes=probes
-        )
-        if proposed_s is None or proposed_s == free_s:
-            return proposed_s
-        at_s = proposed_s
+    agreed = 0
+    for turn in range(_ROUNDS_MAX * len(parties)):
+        account = parties[turn % len(parties)]
+        if account is None:
+            free_s, probes = _earliest_node(pool, ask, from_s=at_s, until_s=until_s, probes=probes)
+        else:
+            account.calendar.advance(pool.now_s)
+            free_s, used = account.calendar.earliest(
+                ask.seats + account.late_seats,
+                ask.window.duration_s,
+                from_s=at_s,
+                until_s=until_s,
+                probes_max=probes,
+            )
+            probes -= used
+        if free_s is None:
+            return None
+        agreed = agreed + 1 if free_s == at_s else 1
+        at_s = free_s
+        if agreed == len(parties):
+            return at_s
     return None
 
 

@@ -1,114 +1,38 @@
 """One pool in memory: its subscriptions, its nodes and its meetings, and who is charged for what.
 
-Owns every counter and keeps them equal to the meetings at all times; it never judges whether
-something may happen (that is ``admission``), reads no clock and does no I/O. Called by the
-placement loop, which feeds it time, facts and admitted verdicts, and by the rest of the core.
-A placing or held meeting is charged to the calendars of its subscription and its node until its
-window ends and to their overtime counters afterwards; a lost one to the subscription alone.
+Owns what time, facts and admitted verdicts do to the meetings; the counters are kept in ``books``.
+It never judges whether something may happen (that is ``admission``), reads no clock and does no
+I/O. Called by the placement loop, and by the rest of the core.
+A placing or held meeting is charged to the calendars of its subscription, its credential and its
+node until its window ends and to their overtime counters afterwards; a lost one to the first two.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import heapq
 
 from scheduler.core import fingerprint, lifecycle
-from scheduler.core.accounts import Account
-from scheduler.core.commands import Admitted, Book, Cancel, Create, Extend, Replace, Verdict
+from scheduler.core.accounts import Account, Credential, Node, Subscription
+from scheduler.core.books import Books, Meeting
+from scheduler.core.commands import (
+    Admitted,
+    Book,
+    Cancel,
+    Create,
+    OpenRoom,
+    Replace,
+    Verdict,
+)
 from scheduler.core.lifecycle import RUNNING, Fact
-from scheduler.core.order import NodeOrder
-from schemas.values import MeetingState, Mode, Window
-
-#: Loads are compared as integers with this many binary digits: exact below 65,536 seats a node.
-_LOAD_BITS = 32
+from schemas.values import MeetingState
 
 
 class StaleVerdictError(Exception):
     """The pool changed after this verdict was decided; decide again."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Rules:
-    """How a pool decides; ``keep_free=None`` holds back one node in seven."""
-
-    mode: Mode = Mode.SPREAD
-    keep_free: int | None = None
-    large_seats: int = 100
-    evict_across_subscriptions: bool = True
-    adopt_early_s: int = 900
-
-
-@dataclasses.dataclass(slots=True)
-class Meeting:
-    """One meeting or booking; `node` is ``None`` only when its node is gone.
-
-    `connected` is what was last seen on the node; it counts for the choice of victims alone.
-    """
-
-    id: str
-    subscription: int
-    key: str
-    seats: int
-    window: Window
-    node: int | None
-    state: MeetingState
-    connected: int = 0
-
-
-class Subscription(Account):
-    """A customer's contract; `meetings` counts the running and the lost ones."""
-
-    __slots__ = ("meetings", "meetings_max")
-
-    def __init__(self, account: int, *, seats: int, now_s: int) -> None:
-        super().__init__(account, seats=seats, now_s=now_s)
-        self.meetings_max: int | None = None
-        self.meetings = 0
-
-
-class Node(Account):
-    """One server; `running_seats` ranks it, `placed` are the meetings charged to it."""
-
-    __slots__ = ("active", "alive", "meeting_seats_max", "name", "placed", "running_seats")
-
-    def __init__(self, account: int, *, seats: int, now_s: int) -> None:
-        super().__init__(account, seats=seats, now_s=now_s)
-        self.name = ""
-        self.meeting_seats_max: int | None = None
-        self.active = True
-        self.alive = True
-        self.running_seats = 0
-        self.placed: dict[str, Meeting] = {}
-
-    @property
-    def largest_seats(self) -> int:
-        """The largest meeting that it could ever take."""
-        if self.meeting_seats_max is None:
-            return self.seats
-        return min(self.seats, self.meeting_seats_max)
-
-
-class Pool:
+class Pool(Books):
     """What one serialised decision may look at; every change but time raises ``revision``."""
-
-    def __init__(self, rules: Rules, now_s: int) -> None:
-        self.rules = rules
-        self.now_s = now_s
-        self.revision = 0
-        self.subscriptions: dict[int, Subscription] = {}
-        self.nodes: dict[int, Node] = {}
-        self.order = NodeOrder()
-        #: The largest meeting that any node could ever take.
-        self.largest_seats = 0
-        #: All meetings that are not over, by id.
-        self.meetings: dict[str, Meeting] = {}
-        #: The running or lost meeting of a key; neither bookings nor meetings that are ending.
-        self.by_key: dict[str, str] = {}
-        #: The bookings of a key, in no particular order.
-        self.bookings_by_key: dict[str, list[str]] = {}
-        self._ends: dict[int, dict[str, None]] = {}
-        self._end_heap: list[int] = []
-        self._ended_before_restore: list[str] = []
 
     # What the provider sets up
 
@@ -123,6 +47,35 @@ class Pool:
         account.calendar.capacity = seats
         account.meetings_max = meetings_max
         self.revision += 1
+
+    def put_credential(
+        self, credential: int, *, seats: int | None = None, meetings_max: int | None = None
+    ) -> None:
+        """Set the limits of a credential inside its subscription; ``None`` lifts one.
+
+        What it has is honoured in any case, and counts from now on.
+        """
+        known = self.credentials.get(credential)
+        if seats is None and meetings_max is None:
+            if known is not None:
+                del self.credentials[credential]
+                self.revision += 1
+            return
+        self.revision += 1
+        if known is not None and (known.account is None) == (seats is None):
+            known.meetings_max = meetings_max
+            if known.account is not None and seats is not None:
+                known.account.calendar.capacity = seats
+            return
+        account = None if seats is None else Account(credential, seats=seats, now_s=self.now_s)
+        fresh = self.credentials[credential] = Credential(account, meetings_max)
+        for meeting in self.meetings.values():
+            if meeting.credential != credential or meeting.parent is not None:
+                continue
+            if self.by_key.get(meeting.key) == meeting.id:
+                fresh.meetings += 1
+            if account is not None and meeting.state is not MeetingState.ENDING:
+                account.enter(meeting, self.now_s)
 
     def put_node(
         self,
@@ -184,11 +137,12 @@ class Pool:
             for meeting_id in sorted(self._ends.pop(heapq.heappop(self._end_heap), ())):
                 meeting = self.meetings[meeting_id]
                 meeting.state = lifecycle.follow(meeting.state, Fact.WINDOW_END)
-                if meeting.state in RUNNING:
-                    self.subscriptions[meeting.subscription].charge_overtime(meeting)
-                    self.node_of(meeting).charge_overtime(meeting)
-                elif meeting.state is MeetingState.LOST:
+                if meeting.state is MeetingState.LOST:
                     self._release_key(meeting)
+                elif meeting.state in RUNNING and meeting.parent is None:
+                    for account in self.payers(meeting.subscription, meeting.credential):
+                        account.charge_overtime(meeting)
+                    self.node_of(meeting).charge_overtime(meeting)
                 ended.append(meeting_id)
         if ended:
             self.revision += 1
@@ -248,7 +202,9 @@ class Pool:
         if meeting is None:
             return False
         over = meeting.window.end_s <= self.now_s
-        if fact is Fact.LOSE and over and meeting.state is MeetingState.PLACING:
+        if fact is Fact.LOSE and (
+            (over and meeting.state is MeetingState.PLACING) or meeting.parent is not None
+        ):
             fact = Fact.END  # nothing is left to be kept for it
         after = lifecycle.follow(meeting.state, fact)
         if fact is Fact.CONFIRM and over and after is MeetingState.HELD:
@@ -265,6 +221,11 @@ class Pool:
             meeting.connected = 0
         if after is not MeetingState.ENDED:
             self._enter(meeting)
+        if meeting_id in self.rooms and after not in RUNNING:
+            # A room goes the way of its meeting; of one that is lost nothing is kept.
+            way = Fact.DOOM if after is MeetingState.ENDING else Fact.END
+            for room in tuple(self.rooms[meeting_id]):
+                self._follow(room, way)
         return True
 
     # Verdicts
@@ -283,115 +244,42 @@ class Pool:
         if verdict.replaces is not None:
             self.end(verdict.replaces)
         command = verdict.command
-        if isinstance(command, Create | Book):
-            self._enter(
-                Meeting(
-                    verdict.meeting,
-                    command.subscription,
-                    command.key,
-                    verdict.seats,
-                    verdict.window,
-                    verdict.node,
-                    MeetingState.PLACING if isinstance(command, Create) else MeetingState.BOOKED,
-                )
-            )
+        if isinstance(command, Create | Book | OpenRoom):
+            self._enter(self._new(verdict, command))
         elif isinstance(command, Cancel):
             self.end(verdict.meeting)
+        elif isinstance(command, Replace):
+            self._move(self.meetings[verdict.meeting], verdict, Fact.PLACE)
         else:
-            self._move(self.meetings[verdict.meeting], verdict, command)
+            self._move(self.meetings[verdict.meeting], verdict, Fact.EXTEND)
 
-    def _move(self, meeting: Meeting, verdict: Admitted, command: Extend | Replace) -> None:
-        fact = Fact.EXTEND if isinstance(command, Extend) else Fact.PLACE
+    def _new(self, verdict: Admitted, command: Create | Book | OpenRoom) -> Meeting:
+        parent: str | None = None
+        if isinstance(command, OpenRoom):
+            parent = command.parent
+            subscription = self.meetings[parent].subscription
+        else:
+            subscription = command.subscription
+        return Meeting(
+            verdict.meeting,
+            subscription,
+            command.key,
+            verdict.seats,
+            verdict.window,
+            verdict.node,
+            MeetingState.BOOKED if isinstance(command, Book) else MeetingState.PLACING,
+            credential=command.credential,
+            parent=parent,
+        )
+
+    def _move(self, meeting: Meeting, verdict: Admitted, fact: Fact) -> None:
         after = lifecycle.follow(meeting.state, fact)
         self._leave(meeting)
         meeting.state, meeting.window, meeting.node = after, verdict.window, verdict.node
         self._enter(meeting)
-
-    # Charging
-
-    def _enter(self, meeting: Meeting) -> None:
-        """Index a meeting and charge what its state and its window say."""
-        self.meetings[meeting.id] = meeting
-        self.revision += 1
-        state = meeting.state
-        if state is MeetingState.ENDING:
-            return
-        now_s = self.now_s
-        over = meeting.window.end_s <= now_s
-        subscription = self.subscriptions[meeting.subscription]
-        if state is MeetingState.BOOKED:
-            self.bookings_by_key.setdefault(meeting.key, []).append(meeting.id)
-        elif state in RUNNING or not over:
-            subscription.meetings += 1
-            self.by_key[meeting.key] = meeting.id
-        if not over:
-            self._watch_end(meeting)
-        subscription.enter(meeting, now_s)
-        if meeting.node is not None:
-            node = self.nodes[meeting.node]
-            node.placed[meeting.id] = meeting
-            node.enter(meeting, now_s)
-            if state in RUNNING:
-                node.running_seats += meeting.seats
-                self._rank(node)
-
-    def _leave(self, meeting: Meeting) -> None:
-        """Take back exactly what ``_enter`` (and ``advance`` since) charged."""
-        del self.meetings[meeting.id]
-        self.revision += 1
-        state = meeting.state
-        if state is MeetingState.ENDING:
-            return
-        now_s = self.now_s
-        over = meeting.window.end_s <= now_s
-        if state is MeetingState.BOOKED:
-            self._release_booking(meeting)
-        elif state in RUNNING or not over:
-            self._release_key(meeting)
-        if not over:
-            del self._ends[meeting.window.end_s][meeting.id]
-        self.subscriptions[meeting.subscription].leave(meeting, now_s)
-        if meeting.node is not None:
-            node = self.nodes[meeting.node]
-            del node.placed[meeting.id]
-            node.leave(meeting, now_s)
-            if state in RUNNING:
-                node.running_seats -= meeting.seats
-                self._rank(node)
-
-    def _release_booking(self, meeting: Meeting) -> None:
-        bookings = self.bookings_by_key[meeting.key]
-        bookings.remove(meeting.id)
-        if not bookings:
-            del self.bookings_by_key[meeting.key]
-
-    def _release_key(self, meeting: Meeting) -> None:
-        self.subscriptions[meeting.subscription].meetings -= 1
-        del self.by_key[meeting.key]
-
-    def _watch_end(self, meeting: Meeting) -> None:
-        end_s = meeting.window.end_s
-        watched = self._ends.get(end_s)
-        if watched is None:
-            watched = self._ends[end_s] = {}
-            heapq.heappush(self._end_heap, end_s)
-        watched[meeting.id] = None
-
-    def node_of(self, meeting: Meeting) -> Node:
-        """Return the node of a running meeting."""
-        if meeting.node is None:
-            raise AssertionError(f"meeting {meeting.id} runs on no node")
-        return self.nodes[meeting.node]
-
-    def _rank(self, node: Node) -> None:
-        """Put the node where it belongs; users come and go without moving it."""
-        if not (node.active and node.alive):
-            self.order.drop(node.id)
-        elif self.rules.mode is Mode.PACK:
-            self.order.put(node.id, node.seats - node.running_seats, node.name)
-        else:
-            load = (node.running_seats << _LOAD_BITS) // node.seats
-            self.order.put(node.id, load, node.name)
+        for room in tuple(self.rooms.get(meeting.id, ())):
+            if self.meetings[room].state in RUNNING:
+                self._move(self.meetings[room], verdict, fact)
 
     # Proof
 

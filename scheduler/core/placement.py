@@ -13,7 +13,9 @@ import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 
-from scheduler.core.model import Meeting, Node, Pool
+from scheduler.core.accounts import Node
+from scheduler.core.books import Meeting
+from scheduler.core.model import Pool
 from scheduler.core.order import Entry
 from schemas.values import Mode, Window
 
@@ -30,6 +32,7 @@ class Ask:
     window: Window
     own: Meeting | None = None
     exclude: frozenset[int] = frozenset()
+    credential: int = 0
 
     def own_span(self) -> tuple[int, int, int] | None:
         """Return what the own reservation is charged, as ``Calendar.fits`` takes it."""

@@ -10,7 +10,8 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from scheduler.core.model import Meeting, Pool
+from scheduler.core.books import Meeting
+from scheduler.core.model import Pool
 from schemas.values import MeetingState as S
 
 RESERVING = {S.BOOKED, S.PLACING, S.HELD, S.LOST}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from scheduler.core import admission
+from scheduler.core.books import Rules
 from scheduler.core.commands import (
     Admitted,
     Book,
@@ -17,7 +18,6 @@ from scheduler.core.commands import (
     Refused,
     Repeated,
 )
-from scheduler.core.model import Rules
 from schemas.values import MeetingState, Reason, Window
 from tests.core import worlds
 from tests.core.worlds import NOW_S

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 from scheduler.core import admission
-from scheduler.core.model import Rules
+from scheduler.core.books import Rules
 from schemas.values import Mode
 from tests.core import worlds
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from scheduler.core import lifecycle
+from scheduler.core.books import Meeting
 from scheduler.core.commands import Admitted, Extend, Replace
 from scheduler.core.lifecycle import TABLE, Fact, IllegalFact
-from scheduler.core.model import Meeting, Pool
+from scheduler.core.model import Pool
 from schemas.values import MeetingState, Window
 from tests.core import worlds
 

@@ -10,8 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from scheduler.core import admission
 from scheduler.core.accounts import Account
+from scheduler.core.books import Meeting, Rules
 from scheduler.core.commands import Admitted, Command, Create, Refused
-from scheduler.core.model import Meeting, Pool, Rules
+from scheduler.core.model import Pool
 from schemas.values import MeetingState, Mode
 from tests.core import oracle, worlds
 

@@ -6,8 +6,9 @@ import time
 
 import pytest
 
+from scheduler.core.books import Meeting, Rules
 from scheduler.core.commands import Book, Create, Refused, Repeated
-from scheduler.core.model import Meeting, Pool, Rules
+from scheduler.core.model import Pool
 from schemas.values import MeetingState, Window
 from tests.core import worlds
 from tests.core.worlds import NOW_S

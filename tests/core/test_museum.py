@@ -10,9 +10,10 @@ import random
 import pytest
 
 from scheduler.core import admission
+from scheduler.core.books import Rules
 from scheduler.core.calendar import Calendar
 from scheduler.core.commands import Admitted, Book, Cancel, Create, Extend, Refused, Repeated
-from scheduler.core.model import Pool, Rules, StaleVerdictError
+from scheduler.core.model import Pool, StaleVerdictError
 from schemas.values import MeetingState, Reason, Window
 from tests.core import worlds
 from tests.core.worlds import NOW_S

@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 
+from scheduler.core.books import Rules
 from scheduler.core.commands import Admitted, Book, Refused, Replace
-from scheduler.core.model import Pool, Rules
+from scheduler.core.model import Pool
 from schemas.values import MeetingState, Mode, Reason, Window
 from tests.core import worlds
 from tests.core.worlds import NOW_S

@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from scheduler.core.books import Meeting, Rules
 from scheduler.core.commands import Admitted, Book, Create, Extend, Refused, Repeated, Replace
-from scheduler.core.model import Meeting, Pool, Rules
+from scheduler.core.model import Pool
 from schemas.values import MeetingState, Mode, Reason
 from tests.core import oracle, worlds
 from tests.core.worlds import Op, Step

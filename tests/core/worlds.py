@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from scheduler.core import admission
+from scheduler.core.books import Meeting, Rules
 from scheduler.core.commands import (
     Admitted,
     Book,
@@ -19,7 +20,7 @@ from scheduler.core.commands import (
     Verdict,
 )
 from scheduler.core.lifecycle import IllegalFact
-from scheduler.core.model import Meeting, Pool, Rules
+from scheduler.core.model import Pool
 from schemas.values import MeetingState, Window
 
 #: A minute that is no round number of days, with a few seconds on top.
