@@ -70,7 +70,7 @@ class Rate:
         until_s = self._used_until_s.get(key, now_s) + self._interval_s
         return max(0.0, until_s - now_s - self._ahead_max_s)
 
-    def __len__(self) -> int:
+    def keys(self) -> int:
         """Return how many keys are kept."""
         return len(self._used_until_s)
 
