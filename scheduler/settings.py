@@ -133,6 +133,13 @@ class Settings(BaseSettings):
     #: A node that was down for this long has lost its meetings.
     node_lost_after_s: Seconds = 120
 
+    #: Every node is asked for its recordings this often (jittered by a fifth).
+    recordings_interval_s: Seconds = 60
+    #: A node may take this long for one page of its recordings.
+    recordings_timeout_s: Seconds = 30
+    #: Recordings in one answer of getRecordings without `limit`, the newest first.
+    recordings_listed_max: int = Field(default=10_000, ge=100, le=1_000_000)
+
     #: Steps between the attempts of a delivery.
     delivery_steps_s: tuple[float, ...] = (
         0, 5, 30, 120, 300, 900, 3_600, 10_800, 28_800, 86_400, 140_400,

@@ -108,17 +108,21 @@ def read_page(root: etree._Element) -> tuple[list[Listed], int | None]:
 
     A recording that stands in it twice, with a part of its formats each, is one.
     """
-    found: dict[str, Listed] = {}
-    for element in root.iterfind("recordings/recording"):
-        listed = _read(element)
-        if not listed.record_id or len(listed.record_id) > ID_CHARS_MAX:
-            continue
-        if listed.record_id in found:
-            merge(found[listed.record_id].doc, listed.doc)
-        else:
-            found[listed.record_id] = listed
+    listed = [_read(element) for element in root.iterfind("recordings/recording")]
+    page = joined([], [one for one in listed if 0 < len(one.record_id) <= ID_CHARS_MAX])
     total = root.findtext("totalElements") or root.findtext("pagination/totalElements")
-    return list(found.values()), None if total is None else _number(total)
+    return page, None if total is None else _number(total)
+
+
+def joined(held: list[Listed], page: list[Listed]) -> list[Listed]:
+    """Return a page with what was held back of the one before."""
+    by_id = {one.record_id: one for one in held}
+    for one in page:
+        if one.record_id in by_id:
+            merge(by_id[one.record_id].doc, one.doc)
+        else:
+            by_id[one.record_id] = one
+    return list(by_id.values())
 
 
 def merge(doc: Doc, other: Doc) -> None:

@@ -19,13 +19,14 @@ from scheduler.ledger.opening import open_ledger
 from workers.deliveries import Deliveries
 from workers.observer import Observer
 from workers.placement import Parts, Placement
+from workers.recordings import Recordings
 from workers.relay import Relay
 from workers.timers import Timers
 
 log = structlog.get_logger()
 
 #: All roles, in the order in which they start; they stop in reverse.
-ROLES: Final = ("deliveries", "relay", "placement", "observer", "timers")
+ROLES: Final = ("deliveries", "relay", "placement", "observer", "recordings", "timers")
 
 
 @asynccontextmanager
@@ -70,6 +71,12 @@ async def running(assembly: Assembly, roles: Sequence[str]) -> AsyncIterator[Pla
             )
             await observer.start()
             stack.push_async_callback(observer.close)
+        if "recordings" in roles:
+            recordings = Recordings(
+                settings, settings.pool, assembly.database, assembly.directory, assembly.client
+            )
+            await recordings.start()
+            stack.push_async_callback(recordings.close)
         if "timers" in roles:
             timers = Timers(settings, assembly.database, assembly.directory, assembly.bus)
             await timers.start()
