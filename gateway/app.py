@@ -37,7 +37,13 @@ def make_app(parts: Parts) -> web.Application:
     # The first ones are looked up directly, the rest by their prefix.
     for call in ("join", "isMeetingRunning", "create", "end", "getMeetingInfo", "getMeetings"):
         app.router.add_route("*", f"/bigbluebutton/api/{call}", dispatch.handle)
-    for start in ("/bigbluebutton", f"/b3lb/t/{_SLUG}bbb", f"/t/{_SLUG}bigbluebutton"):
+    for start in (
+        "/bigbluebutton",
+        f"/b3lb/t/{_SLUG}bbb",
+        f"/t/{_SLUG}bigbluebutton",
+        "/draft",
+        f"/t/{_SLUG}draft",
+    ):
         app.router.add_route("*", start + "{rest:(/.*)?}", dispatch.handle)
     # Doubled slashes in front.
     app.router.add_route("*", r"/{rest:/.*}", dispatch.handle)

@@ -11,10 +11,12 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from gateway import bodies
-from gateway.addressing import Addresses
+from gateway import bodies, dialects, draft
+from gateway.addressing import Address, Addresses
 from gateway.bodies import Body
 from gateway.calls.table import table
+from gateway.dialects import Manner
+from gateway.draft import Draft
 from gateway.failures import ApiFailure, xml
 from gateway.incoming import GET_POST, Auth, Call, Incoming
 from gateway.keys import Caller, Callers
@@ -41,10 +43,13 @@ class Dispatch:
         self._requests_max = parts.settings.requests_max
         self._active = 0
         self._addresses = Addresses()
-        self._callers = Callers(parts.directory, base_domain=parts.settings.base_domain)
+        self._callers = Callers(
+            parts.directory, base_domain=parts.settings.base_domain, now_ms=parts.now_ms
+        )
         self._limits = Limits(parts.settings)
         self._live = Live(parts)
         self._calls = table(parts, self._live)
+        self._draft = Draft(parts, self._calls)
 
     async def close(self) -> None:
         """Give up questions that are still open."""
@@ -52,60 +57,108 @@ class Dispatch:
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer a request; every failure of the API is a FAILED document."""
+        address = self._addresses.find(request.rel_url.raw_path)
+        manner = dialects.asked(request)
         if self._active >= self._requests_max:
-            return ApiFailure(Reason.UNAVAILABLE, "Too many requests at once.").response()
-        self._active += 1
-        try:
-            return await self._answer(request)
-        except ApiFailure as failure:
-            return failure.response()
-        except StoreDown as error:
-            log.warning("store is down", path=request.path, error=str(error))
-            return ApiFailure(Reason.UNAVAILABLE).response()
-        finally:
-            self._active -= 1
+            self._limits.shed()
+            response = ApiFailure(Reason.UNAVAILABLE, "Too many requests at once.").response()
+        else:
+            self._active += 1
+            try:
+                response = await self._answer(request, address, manner)
+            except ApiFailure as failure:
+                response = failure.response()
+            except StoreDown as error:
+                log.warning("store is down", path=request.path, error=str(error))
+                response = ApiFailure(Reason.UNAVAILABLE).response()
+            finally:
+                self._active -= 1
+        if address is not None and address.draft:
+            draft.retitle(response)
+        return response if manner is None else await manner.dressed(response)
 
-    async def _answer(self, request: web.Request) -> web.Response:
-        found = self._find(request)
+    async def _answer(
+        self, request: web.Request, address: Address | None, manner: Manner | None
+    ) -> web.Response:
+        if address is None:
+            return _nowhere()
+        if not address.call:
+            return self._index(request, address)
+        found = self._find(request, address, manner)
         if isinstance(found, web.Response):
             return found
         name, call, caller = found
         given, body = await self._read(request, caller, name, call)
+        incoming = Incoming(caller, given, body, request)
         if body is None:
-            return await self._called(Incoming(caller, given, body, request), name, call)
+            return await self._called(incoming, name, call, manner)
         try:
-            return await self._called(Incoming(caller, given, body, request), name, call)
+            return await self._called(incoming, name, call, manner)
         finally:
             await body.close()
 
-    async def _called(self, incoming: Incoming, name: str, call: Call) -> web.Response:
-        caller, given = incoming.caller, incoming.params
-        if "checksum" in given.values:
+    async def _called(
+        self, incoming: Incoming, name: str, call: Call, manner: Manner | None
+    ) -> web.Response:
+        """Make a call whose signature is right, if the caller may make it."""
+        caller, values = incoming.caller, incoming.params.values
+        if "checksum" in values:
             # Spelled in a way that only decoding shows: a second one all the same.
             raise ApiFailure(_UNSIGNED)
-        if not caller.enabled:
+        if manner is not None:
+            manner.admit(call, caller, incoming)
+        # Of the answer's form, and no business of the nodes.
+        values.pop("format", None)
+        values.pop("callback", None)
+        if not caller.enabled and (caller.credential or call.auth is not Auth.OPEN):
+            # Without a signature, a credential that does not exist is not told from an enabled one.
             raise ApiFailure(Reason.DISABLED)
         if name in caller.refused_calls:
             raise ApiFailure(Reason.UNSUPPORTED)
-        self._limits.admit(caller, name)
+        self._limits.admit(caller, name, reads=call.reads)
         return await call.handler(incoming)
 
-    def _find(self, request: web.Request) -> tuple[str, Call, Caller] | web.Response:
+    def _index(self, request: web.Request, address: Address) -> web.Response:
+        """Answer a base without a call, which needs no signature."""
+        if address.draft:
+            if not self._caller(request, address).draft:
+                return _nowhere()
+            raise ApiFailure(*draft.NO_ACTION)
+        refusal = _method(request, GET_POST)
+        if refusal is not None:
+            return refusal
+        return dialects.json(_INDEX) if dialects.is_json_typed(request) else xml(_INDEX)
+
+    def _caller(self, request: web.Request, address: Address) -> Caller:
+        if address.credential is None:
+            return self._callers.by_host(request.headers.get("Host", ""))
+        return self._callers.by_name(address.credential)
+
+    def _find(
+        self, request: web.Request, address: Address, manner: Manner | None
+    ) -> tuple[str, Call, Caller] | web.Response:
         """Return call and caller of a request, or the answer to one that has none."""
-        address = self._addresses.find(request.rel_url.raw_path)
-        if address is None:
-            return web.Response(status=404, text="not found")
         name = address.call
-        if not name:
-            return _method(request, GET_POST) or xml(_INDEX)
-        call = self._calls.get(name)
+        if address.draft:
+            caller = self._caller(request, address)
+            if not caller.draft:
+                return _nowhere()
+            call = self._draft.table.get(name)
+            name = draft.MODERN.get(name, name)
+        else:
+            call = self._calls.get(name)
+            caller = None
         if call is None:
             raise ApiFailure(Reason.UNSUPPORTED, status=404)
-        if request.method not in call.methods and (refusal := _method(request, call.methods)):
-            return refusal
-        if address.credential is None:
-            return name, call, self._callers.by_host(request.headers.get("Host", ""))
-        return name, call, self._callers.by_name(address.credential)
+        method = request.method
+        if method not in call.methods and not (method == "OPTIONS" and manner is not None):
+            return _refusal(call.methods)
+        caller = caller or self._caller(request, address)
+        if manner is not None:
+            manner.meet(call, caller)
+            if method not in call.methods:
+                return manner.preflight(call) or _refusal(call.methods)
+        return name, call, caller
 
     async def _read(
         self, request: web.Request, caller: Caller, name: str, call: Call
@@ -115,8 +168,10 @@ class Dispatch:
         if call.auth is Auth.OPEN:
             return await self._open(request, call, raw)
         self._limits.admit_address(request)
-        query, found = checksum.split_checksum(raw)
         try:
+            if call.auth is Auth.DRAFT:
+                return bodies.decoded(self._draft.verified(caller, raw), clean=True), None
+            query, found = checksum.split_checksum(raw)
             if request.body_exists:
                 return await self._with_body(request, caller, name, call, query, found)
             _check_query(caller, name, query, found)
@@ -218,10 +273,17 @@ async def _check_form(
         raise ApiFailure(_UNSIGNED)
 
 
+def _nowhere() -> web.Response:
+    """Return what a path gets that is not of this API."""
+    return web.Response(status=404, text="not found")
+
+
 def _method(request: web.Request, methods: frozenset[str]) -> web.Response | None:
     """Return the refusal of a method that the call does not have."""
-    if request.method in methods:
-        return None
+    return None if request.method in methods else _refusal(methods)
+
+
+def _refusal(methods: frozenset[str]) -> web.Response:
     return web.Response(
         status=405,
         body=answers.failure(Reason.UNSUPPORTED, "The method is not allowed.").encode(),
