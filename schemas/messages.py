@@ -24,8 +24,10 @@ class MeetingDoc(TypedDict):
     callbacks: list[tuple[str, str]]
     #: Metadata as the caller sent it (names in lower case), shown in answers and events.
     meta: dict[str, str]
-    #: Request body for the node (XML modules) and its content type, when there was one.
+    #: Request body for the node (XML modules) and its content type, when there was one. A long one
+    #: is stored apart, under the id of the meeting, and only its length stands here.
     body: NotRequired[str]
+    body_bytes: NotRequired[int]
     body_type: NotRequired[str]
 
 

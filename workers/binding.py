@@ -154,9 +154,8 @@ class Binding:
         return text.encode() if text else None
 
     def forget_body(self, item: Live) -> None:
-        """Have the stored body of a meeting removed that needs it no more; returns at once."""
-        if "body_bytes" in item.doc:
-            self._spawn(self._bodies.remove(item.record.id))
+        """Have the stored body removed of a meeting that needs it no more; returns at once."""
+        self._spawn(self._bodies.remove(item.record.id))
 
     def _place_failed(self, call: PlaceCall, reason: str) -> None:
         self._report(PlaceFailed(call.meeting, call.node, call.deadline_ms, reason))

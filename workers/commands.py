@@ -111,7 +111,7 @@ def _admitted(
         updated_ms=turn.now_ms,
         doc=orjson.dumps(command["doc"]),
     )
-    item = Live(record=record, doc=command["doc"])
+    item = Live(record=record, doc=command["doc"], body_waits="body_bytes" in command["doc"])
     item.waiters.append(Waiter(envelope, record.id, repeated=False))
     shard.lives[record.id] = item
     turn.batch.created[record.id] = record

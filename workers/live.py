@@ -56,6 +56,8 @@ class Live:
     tried: set[int] = field(default_factory=set)
     #: A live check of its absence is under way.
     checking: bool = False
+    #: Its request body may still be stored.
+    body_waits: bool = False
     #: Who counts against its seats at the door; None until somebody comes (see `workers.joins`).
     gate: Gate | None = None
 
@@ -118,9 +120,11 @@ def user_key(user_id: str) -> str:
 
 def from_record(record: MeetingRecord) -> Live:
     """Return a stored meeting as it was before the restart."""
+    doc: MeetingDoc = orjson.loads(record.doc)
     return Live(
         record=record,
-        doc=orjson.loads(record.doc),
+        doc=doc,
         bound=orjson.loads(record.bound) if record.bound else None,
+        body_waits=record.bound is None and "body_bytes" in doc,
         confirmed_ms=record.updated_ms if record.bound else 0,
     )

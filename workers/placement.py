@@ -24,6 +24,7 @@ from scheduler.ledger.errors import BatchRefused, Deposed, StoreDown
 from scheduler.ledger.interface import Ledger
 from scheduler.ledger.reading import Reader
 from scheduler.settings import Settings
+from scheduler.spool import StoredBodies
 from schemas.identifiers import made_ms
 from schemas.messages import Answer
 from schemas.values import MeetingState
@@ -82,6 +83,7 @@ class Placement:
         self._reader = Reader(parts.database)
         self._directory = parts.directory
         self._client = parts.client
+        self._bodies = StoredBodies(parts.database)
         self._wake_relay = wake_relay
         self._bind = binding
         self._clock_ms = clock_ms
@@ -232,6 +234,7 @@ class Placement:
         self._binding = self._bind(
             self._settings,
             self._client,
+            self._bodies,
             directory=lambda: self._directory.current,
             lives=shard.lives.get,
             report=self._report,
@@ -349,6 +352,10 @@ class Placement:
         if binding is not None:
             for call in turn.calls:
                 binding.start(call)
+            for item in turn.shown.values():
+                if item.body_waits and (item.record.bound is not None or not item.record.live):
+                    item.body_waits = False
+                    binding.forget_body(item)
         if turn.batch.events:
             self._wake_relay()
         for health in turn.health:
