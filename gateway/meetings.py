@@ -220,6 +220,10 @@ class Meetings:
             entry = await self._reads.get((credential, meeting_id))
         return entry
 
+    def of_credential(self, credential: int) -> list[Entry]:
+        """Return the meetings that a credential is shown, from memory alone."""
+        return [e for e in self._by_credential.get(credential, {}).values() if e.shown]
+
     def by_id(self, meeting_id: str) -> Entry | None:
         """Return a live meeting by our id, from memory alone."""
         return self._by_id.get(meeting_id)

@@ -58,7 +58,7 @@ async def register(
     """
     hook = Hook(str(uuid.uuid4()), credential_id, url, external_id, events)
     mine = _HOOK.c.credential_id == credential_id
-    same = mine & (_HOOK.c.url_digest == _digest(url))
+    same = mine & (_HOOK.c.url_digest.in_((_digest(url),)))
     async with store.writing(database) as connection:
         # Registrations of one credential come one after the other, so that none is counted late.
         await connection.execute(

@@ -47,7 +47,7 @@ async def find(
     found = await store.rows(
         database,
         select(*(_SESSION.c[name] for name in SessionRecord._fields))
-        .where(_SESSION.c.digest == digest)
+        .where(_SESSION.c.digest.in_((digest,)))
         .where(_SESSION.c.credential_id == credential_id)
         .where(_SESSION.c.until_ms > now_ms),
     )
@@ -59,6 +59,6 @@ async def forget(database: Database, credential_id: int, digest: str) -> None:
     async with store.writing(database) as connection:
         await connection.execute(
             delete(_SESSION)
-            .where(_SESSION.c.digest == digest)
+            .where(_SESSION.c.digest.in_((digest,)))
             .where(_SESSION.c.credential_id == credential_id)
         )

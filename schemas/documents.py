@@ -35,6 +35,12 @@ def escape(text: str) -> str:
     return text
 
 
+def cdata(text: str) -> Raw:
+    """Return `text` as a CDATA section; characters that XML cannot carry are dropped."""
+    kept = _ILLEGAL.sub("", text).replace("]]>", "]]]]><![CDATA[>")
+    return Raw(f"<![CDATA[{kept}]]>")
+
+
 def is_element_name(name: str) -> bool:
     """Tell whether caller-supplied text (a metadata key) may become an element name."""
     return _NAME.match(name) is not None

@@ -17,6 +17,8 @@ PARAMS_MAX: Final = 4_000
 TEXT_UNITS_MIN: Final = 2
 TEXT_UNITS_MAX: Final = 256
 PASSWORD_UNITS_MAX: Final = 64
+MESSAGE_UNITS_MAX: Final = 500
+USER_NAME_UNITS_MAX: Final = 255
 #: BBB reads numbers as 32-bit integers; longer ones count as absent.
 _NUMBER_MAX: Final = 2**31 - 1
 
@@ -266,6 +268,20 @@ def info_violation(params: Params, *, known: bool) -> Violation | None:
     if params.values.get("meetingID") == "":
         return first_violation(_id_violations(params.values))
     return None if known else NOT_FOUND
+
+
+def chat_violation(params: Params) -> Violation | None:
+    """Return what BBB would report of a sendChatMessage call, except of a missing meeting."""
+    values = params.values
+    found = _id_violations(values)
+    message = values.get("message")
+    if message is None:
+        found.append(("nullError", "You must provide the param message"))
+    elif not 1 <= units(message) <= MESSAGE_UNITS_MAX:
+        found.append(("sizeError", "Param message must be between 1 and 500 characters"))
+    if units(values.get("userName", "")) > USER_NAME_UNITS_MAX:
+        found.append(("sizeError", "Param userName must not exceed 255 characters"))
+    return first_violation(found)
 
 
 def end_violation(params: Params, *, known: bool) -> Violation | None:
