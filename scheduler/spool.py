@@ -12,8 +12,8 @@ from typing import Final
 
 import structlog
 from sqlalchemy import delete, exists, insert, select
-from sqlalchemy.exc import SQLAlchemyError
 
+from scheduler import store
 from scheduler.database import Database
 from scheduler.ledger.errors import StoreDown
 from schemas.tables import MeetingRow
@@ -52,11 +52,8 @@ class StoredBodies:
 
     async def _put_part(self, body_id: str, number: int, content: bytes) -> None:
         row = {"id": body_id, "part": number, "content": content, "at_ms": _now_ms()}
-        try:
-            async with self._database.write_lock, self._database.begin() as connection:
-                await connection.execute(insert(_SPOOL), row)
-        except (SQLAlchemyError, OSError) as error:
-            raise StoreDown("a body could not be stored") from error
+        async with store.writing(self._database) as connection:
+            await connection.execute(insert(_SPOOL), row)
 
     async def stream(self, body_id: str, size: int) -> AsyncIterator[bytes]:
         """Return a body of a known size part by part; raises `StoreDown` when it is not there."""
@@ -71,31 +68,26 @@ class StoredBodies:
 
     async def _part(self, body_id: str, number: int) -> bytes | None:
         wanted = select(_SPOOL.c.content).where(_SPOOL.c.id == body_id, _SPOOL.c.part == number)
-        try:
-            async with self._database.connect() as connection:
-                found: bytes | None = await connection.scalar(wanted)
-        except (SQLAlchemyError, OSError) as error:
-            raise StoreDown("a stored body could not be read") from error
-        return found
+        found = await store.rows(self._database, wanted)
+        return found[0][0] if found else None
 
     async def remove(self, body_id: str) -> None:
         """Remove a body; one that cannot be removed now is left to the cleaner."""
         try:
             await self._remove(body_id)
-        except (SQLAlchemyError, OSError) as error:
+        except StoreDown as error:
             log.warning("a stored body is left to the cleaner", body=body_id, error=str(error))
 
     async def _remove(self, body_id: str) -> int:
         mine = _SPOOL.c.id == body_id
-        async with self._database.connect() as connection:
-            numbers = list(await connection.scalars(select(_SPOOL.c.part).where(mine)))
-        for number in numbers:
-            async with self._database.write_lock, self._database.begin() as connection:
+        parts = await store.rows(self._database, select(_SPOOL.c.part).where(mine))
+        for (number,) in parts:
+            async with store.writing(self._database) as connection:
                 await connection.execute(delete(_SPOOL).where(mine, _SPOOL.c.part == number))
-        return len(numbers)
+        return len(parts)
 
     async def remove_stale(self, *, now_ms: int | None = None) -> int:
-        """Remove what nobody removed; returns the rows removed. Raises what the database raises.
+        """Remove what nobody removed; returns the rows removed. Raises `StoreDown`.
 
         The body of a meeting that is still being made stays, however long that takes.
         """
@@ -109,9 +101,8 @@ class StoredBodies:
             .distinct()
             .limit(_STALE_MAX)
         )
-        async with self._database.connect() as connection:
-            ids = list(await connection.scalars(stale))
-        return sum([await self._remove(body_id) for body_id in ids])
+        found = await store.rows(self._database, stale)
+        return sum([await self._remove(body_id) for (body_id,) in found])
 
 
 class StoredBody:

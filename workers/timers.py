@@ -22,6 +22,7 @@ from scheduler.bus.interface import Bus
 from scheduler.database import Database
 from scheduler.directory import DirectoryWatch
 from scheduler.ledger import cleaner
+from scheduler.ledger.errors import StoreDown
 from scheduler.settings import Settings
 from schemas.tables import MeetingRow
 from schemas.values import MeetingState
@@ -147,7 +148,12 @@ class Timers:
         self._running.add(task)
         try:
             await job()
-        except (BusError, SQLAlchemyError, OSError) as error:  # a TimeoutError is an OSError
+        except (
+            BusError,
+            StoreDown,
+            SQLAlchemyError,
+            OSError,
+        ) as error:  # a TimeoutError is an OSError
             log.warning("timer could not do its work", error=str(error))
         except Exception:
             log.exception("timer failed")

@@ -6,6 +6,7 @@ Owns the list and nothing else. Called once, by the dispatch.
 from aiohttp import web
 
 from gateway.calls import create, end, queries
+from gateway.calls.documents import Documents
 from gateway.calls.join import Join
 from gateway.failures import ApiFailure
 from gateway.incoming import GET, GET_POST, POST, Bodies, Call, Calls, Incoming
@@ -16,7 +17,6 @@ from schemas.values import Reason
 #: Calls of BigBlueButton that are not offered, so that a valid caller learns that and no more.
 _NOT_OFFERED = {
     "getSessions": GET_POST,
-    "insertDocument": POST,
     "sendChatMessage": GET,
     "getRecordings": GET_POST,
     "publishRecordings": GET,
@@ -35,6 +35,7 @@ def table(parts: Parts, live: Live) -> Calls:
     calls: Calls = {name: Call(_not_offered, methods) for name, methods in _NOT_OFFERED.items()}
     calls |= Join(parts, live).calls()
     calls |= queries.Queries(parts, live).calls()
+    calls |= Documents(parts, live).calls()
     calls["create"] = Call(create.Create(parts).create, GET_POST, bodies=Bodies.FORM_OR_XML)
     calls["end"] = Call(end.End(parts).end, GET_POST)
     return calls

@@ -1,9 +1,9 @@
 """Removing what is older than the retention.
 
 Owns the deletion of ended meetings with their attendees, stored answers, published events,
-finished deliveries with their attempts, session tokens and idle webhooks. Never touches a live
-meeting, an event that is not published or a delivery that is not finished. Called by the timers
-once an hour.
+finished deliveries with their attempts, session tokens, idle webhooks and forgotten bodies. Never
+touches a live meeting, an event that is not published or a delivery that is not finished. Called by
+the timers once an hour.
 """
 
 import time
@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Table, delete, select
 
 from scheduler import hooks
 from scheduler.database import Database
+from scheduler.spool import StoredBodies
 from schemas.tables import MeetingRow
 
 #: Rows of one transaction: a few milliseconds, so that nobody waits long for the write lock.
@@ -59,6 +60,7 @@ async def remove_old(
         ),
         "session": await _remove(database, _SESSION, _SESSION.c.until_ms <= now_ms),
         "hook": await _remove(database, _HOOK, idle),
+        "spool": await StoredBodies(database).remove_stale(now_ms=now_ms),
     }
     if any(removed.values()):
         log.info("removed what is older than the retention", keep_days=keep_days, **removed)
