@@ -35,6 +35,8 @@ _KEPT_BACK: Final = frozenset(
 #: A value that Python clients send for "unset" fails BBB's validation of these.
 _TYPED: Final = frozenset(("record", "voiceBridge", "isBreakoutRoom"))
 _END_CALLBACK: Final = "endcallbackurl"
+#: What tells us our own recordings; callers cannot set it.
+_OWN_META_PREFIX: Final = "seatkeep-"
 _PASSWORD_SIGNS: Final = string.ascii_letters + string.digits
 _PASSWORD_LENGTH: Final = 8
 _BETWEEN_TEXTS: Final = "<br>"
@@ -154,7 +156,7 @@ def _meta_and_callbacks(values: dict[str, str]) -> tuple[dict[str, str], list[tu
     callbacks: list[tuple[str, str]] = []
     for name, value in values.items():
         key = meta_name(name) if name.startswith("meta_") else None
-        if key is None or key in meta:
+        if key is None or key in meta or key.startswith(_OWN_META_PREFIX):
             continue
         meta[key] = value
         if key == _END_CALLBACK and value:

@@ -8,8 +8,10 @@ from aiohttp import web
 from gateway.calls import create, end, queries
 from gateway.calls.documents import Documents
 from gateway.calls.join import Join
+from gateway.calls.recordings import Recordings
+from gateway.calls.text_tracks import TextTracks
 from gateway.failures import ApiFailure
-from gateway.incoming import GET, GET_POST, POST, Bodies, Call, Calls, Incoming
+from gateway.incoming import GET, GET_POST, Bodies, Call, Calls, Incoming
 from gateway.live import Live
 from gateway.parts import Parts
 from schemas.values import Reason
@@ -18,12 +20,6 @@ from schemas.values import Reason
 _NOT_OFFERED = {
     "getSessions": GET_POST,
     "sendChatMessage": GET,
-    "getRecordings": GET_POST,
-    "publishRecordings": GET,
-    "deleteRecordings": GET,
-    "updateRecordings": GET_POST,
-    "getRecordingTextTracks": GET_POST,
-    "putRecordingTextTrack": POST,
     "hooks/create": GET,
     "hooks/destroy": GET,
     "hooks/list": GET,
@@ -36,6 +32,8 @@ def table(parts: Parts, live: Live) -> Calls:
     calls |= Join(parts, live).calls()
     calls |= queries.Queries(parts, live).calls()
     calls |= Documents(parts, live).calls()
+    calls |= Recordings(parts).calls()
+    calls |= TextTracks(parts).calls()
     calls["create"] = Call(create.Create(parts).create, GET_POST, bodies=Bodies.FORM_OR_XML)
     calls["end"] = Call(end.End(parts).end, GET_POST)
     return calls
