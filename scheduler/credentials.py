@@ -137,7 +137,8 @@ def _described(row: CredentialRow, name: str) -> dict[str, Any]:
         rotating = False
     return shown | {
         "is_default": row.is_default,
-        "secrets": 2 if rotating else 1,
+        #: Whether the secret before the present one is still valid.
+        "previous": rotating,
         "previous_until_ms": until_ms if rotating else None,
     }
 

@@ -1,4 +1,4 @@
-"""Commands that configure: node, subscription, credential, endpoint.
+"""Commands that configure: node, subscription, endpoint.
 
 Owns options and output only; the work is done by `scheduler.operations`. Secrets are shown once,
 when they are made.
@@ -11,7 +11,7 @@ import typer
 
 from scheduler import operations
 from scheduler.assembly import Assembly, assembled
-from scheduler.cli import printing
+from scheduler.cli import entries, printing
 from scheduler.cli.root import app, run, settings_or_fail
 from scheduler.database import Database
 
@@ -21,11 +21,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 node = typer.Typer(help="BigBlueButton servers.", no_args_is_help=True)
 subscription = typer.Typer(help="Customers' contracts.", no_args_is_help=True)
-credential = typer.Typer(help="Secrets of subscriptions.", no_args_is_help=True)
 endpoint = typer.Typer(help="Where events go.", no_args_is_help=True)
 app.add_typer(node, name="node")
 app.add_typer(subscription, name="subscription")
-app.add_typer(credential, name="credential")
 app.add_typer(endpoint, name="endpoint")
 
 
@@ -125,47 +123,55 @@ def subscription_add(
     typer.echo(f"subscription {slug} was added with {seats} seats")
 
 
+@subscription.command("set")
+def subscription_set(  # noqa: PLR0913  # each is an option
+    slug: Annotated[str, typer.Argument(help="Slug of the subscription.")],
+    *,
+    name: Annotated[str | None, typer.Option(help="Name of the customer.")] = None,
+    seats: Annotated[int | None, typer.Option(min=1, help="Seats of the contract.")] = None,
+    default_seats: Annotated[
+        int | None, typer.Option(min=1, help="Seats of a meeting without maxParticipants.")
+    ] = None,
+    default_minutes: Annotated[
+        int | None, typer.Option(min=1, help="Window of a meeting without duration.")
+    ] = None,
+    meetings_max: entries.LimitOption = None,
+    meeting_seats_max: entries.LimitOption = None,
+    max_minutes: entries.LimitOption = None,
+    welcome: Annotated[str | None, typer.Option(help="Comes before a caller's welcome.")] = None,
+    moderator_text: Annotated[
+        str | None, typer.Option(help="Comes before a caller's moderatorOnlyMessage.")
+    ] = None,
+    rules_file: entries.RulesOption = None,
+    enable: Annotated[bool | None, typer.Option("--enable/--disable")] = None,
+) -> None:
+    """Change a subscription; meetings that are admitted already stay so."""
+    given: dict[str, Any] = {
+        "name": name,
+        "enabled": enable,
+        "seats": seats,
+        "default_seats": default_seats,
+        "default_duration_s": default_minutes and default_minutes * 60,
+        "welcome_text": welcome,
+        "moderator_text": moderator_text,
+        "rules": None if rules_file is None else entries.rules(rules_file),
+    }
+    terms = {field: value for field, value in given.items() if value is not None}
+    terms |= entries.limits(
+        meetings_max=meetings_max,
+        meeting_seats_max=meeting_seats_max,
+        duration_max_s=max_minutes,
+    )
+    perform(lambda parts: operations.change_subscription(parts.database, slug, **terms))
+    typer.echo(f"subscription {slug} was changed")
+
+
 @subscription.command("list")
 def subscription_list(*, json: JsonOption = False) -> None:
     """List the subscriptions."""
     rows, names = perform(_with_pools(operations.list_subscriptions))
     columns = ["slug", "name", "pool", "seats", "default_seats", "default_duration_s", "enabled"]
     printing.table(_rows(rows, columns, names), columns, as_json=json)
-
-
-@credential.command("add")
-def credential_add(
-    subscription: Annotated[str, typer.Argument(help="Slug of the subscription.")],
-    sub: Annotated[
-        int | None, typer.Option(min=0, max=999, help="Number behind the slug: acme-5.")
-    ] = None,
-    label: Annotated[str, typer.Option(help="What uses it.")] = "",
-    hosts: Annotated[str, typer.Option(help="Exact host names, comma-separated.")] = "",
-    secret: Annotated[
-        str | None,
-        typer.Option(help="Take over a secret instead of making one.", envvar="CREDENTIAL_SECRET"),
-    ] = None,
-    *,
-    default: Annotated[
-        bool, typer.Option("--default", help="Owns /bigbluebutton/api without a name in it.")
-    ] = False,
-) -> None:
-    """Add a credential and print its secret, this once."""
-    made = perform(
-        lambda parts: operations.add_credential(
-            parts.database,
-            parts.vault,
-            subscription=subscription,
-            sub=sub,
-            secret=secret,
-            label=label,
-            hosts=[host.strip() for host in hosts.split(",") if host.strip()],
-            is_default=default,
-        )
-    )
-    name = subscription if sub is None else f"{subscription}-{sub}"
-    typer.echo(f"url     /t/{name}/bigbluebutton/")
-    typer.echo(f"secret  {made.secret}")
 
 
 @endpoint.command("add")

@@ -7,11 +7,11 @@ from typer.core import TyperGroup
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from scheduler.cli import bench, inspect, manage, processes, root
+from scheduler.cli import bench, credentials, inspect, manage, processes, root
 from tests.cli.conftest import Place
 
 #: Importing a module is what registers its commands.
-MODULES = (bench, inspect, manage, processes)
+MODULES = (bench, credentials, inspect, manage, processes)
 
 
 def _commands() -> Iterator[tuple[str, ...]]:
@@ -42,7 +42,9 @@ def test_the_commands_that_operators_rely_on_are_there() -> None:
     assert {
         "up", "gateway", "worker", "migrate", "status", "settings", "simulator",
         "node add", "node list", "node state", "subscription add", "subscription list",
-        "credential add", "endpoint add", "endpoint list",
+        "subscription set", "credential add", "credential list", "credential show",
+        "credential set", "credential rotate", "credential revoke", "credential try",
+        "endpoint add", "endpoint list",
     } <= found  # fmt: skip
 
 
