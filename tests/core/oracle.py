@@ -36,6 +36,10 @@ def of_subscription(meetings: Iterable[Meeting], subscription: int) -> list[Meet
     return [one for one in meetings if one.subscription == subscription]
 
 
+def of_credential(meetings: Iterable[Meeting], credential: int) -> list[Meeting]:
+    return [one for one in meetings if one.credential == credential]
+
+
 def on_node(meetings: Iterable[Meeting], node: int) -> list[Meeting]:
     return [one for one in meetings if one.node == node and one.state is not S.LOST]
 
@@ -49,6 +53,21 @@ class Wish:
     end_s: int
     replaced: str | None = None
     exclude: frozenset[int] = frozenset()
+    credential: int = 0
+
+
+def groups(
+    pool: Pool, meetings: Sequence[Meeting], subscription: int, credential: int, node: int
+) -> list[tuple[list[Meeting], int]]:
+    """The reservations that share seats with one of these, and how many seats there are."""
+    found = [
+        (of_subscription(meetings, subscription), pool.subscriptions[subscription].seats),
+        (on_node(meetings, node), pool.nodes[node].seats),
+    ]
+    limits = pool.credentials.get(credential)
+    if limits is not None and limits.account is not None:
+        found.append((of_credential(meetings, credential), limits.account.seats))
+    return found
 
 
 Key = tuple[int, int, tuple[int, ...], tuple[str, ...]]
@@ -70,10 +89,7 @@ def holds(
     """Whether the promise holds at every second if these victims go and the wish is granted."""
     gone = {one.id for one in victims} | {wish.replaced}
     left = [one for one in meetings if one.id not in gone]
-    for group, capacity in (
-        (of_subscription(left, wish.subscription), pool.subscriptions[wish.subscription].seats),
-        (on_node(left, node), pool.nodes[node].seats),
-    ):
+    for group, capacity in groups(pool, left, wish.subscription, wish.credential, node):
         if reserved_at(group, pool.now_s) + overtime(group, pool.now_s) + wish.seats > capacity:
             return False
         for second in range(pool.now_s, wish.end_s):
@@ -95,6 +111,7 @@ def best(pool: Pool, meetings: Sequence[Meeting], wish: Wish, *, foreign: bool) 
             one
             for one in meetings
             if one.state is S.OVERTIME
+            and one.parent is None
             and (one.subscription == wish.subscription or (foreign and one.node == node.id))
         ]
         for size in range(len(candidates) + 1):

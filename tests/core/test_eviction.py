@@ -14,35 +14,41 @@ from scheduler.core.eviction import Candidate, Cover
 
 _candidates = st.lists(
     st.builds(
-        lambda end_s, connected, seats, own, here: (
+        lambda end_s, connected, seats, own, here, mine: (
             end_s,
             connected,
             seats if own else 0,
             seats if here else 0,
+            seats if own and mine else 0,
         ),
         st.integers(0, 3),
         st.integers(0, 4),
         st.integers(1, 6),
         st.booleans(),
         st.booleans(),
+        st.booleans(),
     ),
     max_size=8,
 ).map(
     lambda rows: [
-        Candidate(end_s, f"m{number}", connected, own, here)
-        for number, (end_s, connected, own, here) in enumerate(rows)
+        Candidate(end_s, f"m{number}", connected, own, here, mine)
+        for number, (end_s, connected, own, here, mine) in enumerate(rows)
     ]
 )
 
 
-def frees(victims: tuple[Candidate, ...], subscription_seats: int, node_seats: int) -> bool:
+Need = tuple[int, int, int]
+
+
+def frees(victims: tuple[Candidate, ...], need: Need) -> bool:
     return (
-        sum(one.subscription_seats for one in victims) >= subscription_seats
-        and sum(one.node_seats for one in victims) >= node_seats
+        sum(one.subscription_seats for one in victims) >= need[0]
+        and sum(one.node_seats for one in victims) >= need[1]
+        and sum(one.credential_seats for one in victims) >= need[2]
     )
 
 
-def brute(candidates: list[Candidate], subscription_seats: int, node_seats: int) -> Cover | None:
+def brute(candidates: list[Candidate], need: Need) -> Cover | None:
     return min(
         (
             Cover(
@@ -53,40 +59,44 @@ def brute(candidates: list[Candidate], subscription_seats: int, node_seats: int)
             )
             for size in range(len(candidates) + 1)
             for victims in itertools.combinations(candidates, size)
-            if frees(victims, subscription_seats, node_seats)
+            if frees(victims, need)
         ),
         default=None,
     )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(_candidates, st.integers(-2, 14), st.integers(-2, 14))
-def test_R5_small_choices_are_exact(
-    candidates: list[Candidate], subscription_seats: int, node_seats: int
-) -> None:
-    expected = brute(candidates, subscription_seats, node_seats)
+_needs = st.tuples(st.integers(-2, 14), st.integers(-2, 14), st.integers(-2, 10))
+
+
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(_candidates, _needs)
+def test_R5_small_choices_are_exact(candidates: list[Candidate], need: Need) -> None:
     found = eviction.cheapest(
-        candidates, subscription_seats=subscription_seats, node_seats=node_seats
+        candidates, subscription_seats=need[0], node_seats=need[1], credential_seats=need[2]
     )
-    assert found == expected
+    assert found == brute(candidates, need)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(_candidates, st.integers(1, 14), st.integers(-2, 14))
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(_candidates, _needs.filter(lambda need: max(need) > 0))
 def test_R5_without_a_budget_nobody_ends_who_could_stay(
-    candidates: list[Candidate], subscription_seats: int, node_seats: int
+    candidates: list[Candidate], need: Need
 ) -> None:
     found = eviction.cheapest(
-        candidates, subscription_seats=subscription_seats, node_seats=node_seats, budget=-1
+        candidates,
+        subscription_seats=need[0],
+        node_seats=need[1],
+        credential_seats=need[2],
+        budget=-1,
     )
-    assert (found is None) is (brute(candidates, subscription_seats, node_seats) is None)
+    assert (found is None) is (brute(candidates, need) is None)
     if found is None:
         return
     victims = tuple(one for one in candidates if one.id in found.ids)
-    assert frees(victims, subscription_seats, node_seats)
+    assert frees(victims, need)
     for spared in victims:
         left = tuple(one for one in victims if one is not spared)
-        assert not frees(left, subscription_seats, node_seats)
+        assert not frees(left, need)
 
 
 def test_a_choice_among_three_hundred_is_bounded_and_repeatable() -> None:

@@ -20,7 +20,13 @@ from tests.core import oracle, worlds
 def meetings_of(pool: Pool, account: Account) -> list[Meeting]:
     if account in pool.subscriptions.values():
         return oracle.of_subscription(pool.meetings.values(), account.id)
+    if account in credentials_of(pool):
+        return oracle.of_credential(pool.meetings.values(), account.id)
     return oracle.on_node(pool.meetings.values(), account.id)
+
+
+def credentials_of(pool: Pool) -> list[Account]:
+    return [one.account for one in pool.credentials.values() if one.account is not None]
 
 
 def usage(pool: Pool) -> dict[tuple[str, int], dict[int, int]]:
@@ -29,7 +35,11 @@ def usage(pool: Pool) -> dict[tuple[str, int], dict[int, int]]:
     for one in pool.meetings.values():
         seconds |= {max(one.window.start_s, pool.now_s), max(one.window.end_s, pool.now_s)}
     levels: dict[tuple[str, int], dict[int, int]] = {}
-    for account in (*pool.subscriptions.values(), *pool.nodes.values()):
+    for account in (
+        *pool.subscriptions.values(),
+        *pool.nodes.values(),
+        *credentials_of(pool),
+    ):
         mine = meetings_of(pool, account)
         kind = type(account).__name__
         levels[kind, account.id] = {at: oracle.reserved_at(mine, at) for at in seconds}
@@ -61,8 +71,13 @@ class PoolMachine(RuleBasedStateMachine):
         # R1 and R2, on accounts that became too small as well: nothing is added there.
         after = usage(pool)
         for (kind, number), levels in after.items():
-            here = pool.nodes if kind == "Node" else pool.subscriptions
-            seats = here[number].seats
+            account: Account | None = (
+                pool.credentials[number].account
+                if kind == "Account"
+                else (pool.nodes[number] if kind == "Node" else pool.subscriptions[number])
+            )
+            assert account is not None
+            seats = account.seats
             known = before[kind, number]
             for second, level in levels.items():
                 earlier = max(at for at in known if at <= second)
@@ -78,7 +93,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.pool.confirm(command.meeting)
 
     @rule(
-        name=st.sampled_from(("book", "cancel", "extend", "replace")),
+        name=st.sampled_from(("book", "cancel", "extend", "replace", "room", "take")),
         which=st.integers(0, 7),
         seats=st.integers(1, 9),
         seconds=st.integers(1, 300),
@@ -88,6 +103,8 @@ class PoolMachine(RuleBasedStateMachine):
         command = worlds.make_command(self.pool, (name, which, seats, seconds), self.number)
         if command is not None:
             self.decide(command)
+            if seats % 3 and name == "room" and command.meeting in self.pool.meetings:
+                self.pool.confirm(command.meeting)
 
     @rule(
         name=st.sampled_from(("advance", "confirm", "doom", "end", "lose", "connected")),
@@ -102,6 +119,16 @@ class PoolMachine(RuleBasedStateMachine):
     def change_plan(self, subscription: int, seats: int) -> None:
         self.pool.put_subscription(subscription, seats=seats, meetings_max=seats // 2)
 
+    @rule(
+        credential=st.integers(1, 4),
+        seats=st.sampled_from((None, 3, 6, 9, 12)),
+        meetings_max=st.sampled_from((None, 1, 3)),
+    )
+    def change_credential(
+        self, credential: int, seats: int | None, meetings_max: int | None
+    ) -> None:
+        self.pool.put_credential(credential, seats=seats, meetings_max=meetings_max)
+
     @rule(node=st.integers(1, 3), seats=st.integers(4, 12), accepting=st.booleans())
     def change_node(self, node: int, seats: int, accepting: bool) -> None:  # noqa: FBT001
         self.pool.put_node(
@@ -111,7 +138,11 @@ class PoolMachine(RuleBasedStateMachine):
     @invariant()
     def counters_equal_the_meetings(self) -> None:
         pool, now_s = self.pool, self.pool.now_s
-        for account in (*pool.subscriptions.values(), *pool.nodes.values()):
+        for account in (
+            *pool.subscriptions.values(),
+            *pool.nodes.values(),
+            *credentials_of(pool),
+        ):
             mine = meetings_of(pool, account)
             account.calendar.advance(now_s)
             assert account.calendar.used_now == oracle.reserved_at(mine, now_s)
@@ -125,7 +156,7 @@ class PoolMachine(RuleBasedStateMachine):
             late = [one for one in mine if one.state is MeetingState.PLACING]
             assert account.late_seats == oracle.overtime(late, now_s)
             assert set(account.overdue) == {
-                one.id for one in mine if one.state is MeetingState.OVERTIME
+                one.id for one in mine if one.state is MeetingState.OVERTIME and one.parent is None
             }
         for node in pool.nodes.values():
             running = [one for one in meetings_of(pool, node) if one.state in oracle.RUNNING]
@@ -144,7 +175,22 @@ class PoolMachine(RuleBasedStateMachine):
         assert self.pool.by_key == holders
         for subscription in self.pool.subscriptions.values():
             mine = oracle.of_subscription(self.pool.meetings.values(), subscription.id)
-            assert subscription.meetings == sum(one.id in holders.values() for one in mine)
+            assert subscription.meetings == sum(
+                one.id in holders.values() and one.parent is None for one in mine
+            )
+        for number, limits in self.pool.credentials.items():
+            mine = oracle.of_credential(self.pool.meetings.values(), number)
+            assert limits.meetings == sum(
+                one.id in holders.values() and one.parent is None for one in mine
+            )
+
+    @invariant()
+    def rooms_are_known_by_their_meeting(self) -> None:
+        meetings = self.pool.meetings
+        rooms = {one.id: one.parent for one in meetings.values() if one.parent is not None}
+        assert {room: parent for parent, ids in self.pool.rooms.items() for room in ids} == rooms
+        assert all(parent in meetings for parent in rooms.values())
+        assert all(self.pool.rooms.values())
 
     @invariant()
     def a_restored_pool_has_the_same_hash(self) -> None:
@@ -155,6 +201,12 @@ class PoolMachine(RuleBasedStateMachine):
                 subscription.id,
                 seats=subscription.seats,
                 meetings_max=subscription.meetings_max,
+            )
+        for number, limits in pool.credentials.items():
+            again.put_credential(
+                number,
+                seats=None if limits.account is None else limits.account.seats,
+                meetings_max=limits.meetings_max,
             )
         for node in reversed(pool.nodes.values()):
             again.put_node(

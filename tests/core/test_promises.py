@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scheduler.core.books import Meeting, Rules
-from scheduler.core.commands import Admitted, Book, Create, Extend, Refused, Repeated, Replace
+from scheduler.core.commands import (
+    Admitted,
+    Book,
+    Create,
+    Extend,
+    Refused,
+    Repeated,
+    Replace,
+    TakeOver,
+)
 from scheduler.core.model import Pool
 from schemas.values import MeetingState, Mode, Reason
 from tests.core import oracle, worlds
@@ -24,6 +35,7 @@ _pools = st.builds(
     worlds.make_pool,
     nodes=st.lists(st.integers(4, 14), min_size=1, max_size=3).map(tuple),
     subscriptions=st.lists(st.integers(6, 20), min_size=1, max_size=2).map(tuple),
+    credentials=st.dictionaries(st.integers(1, 4), st.integers(4, 12), max_size=3),
     rules=_rules,
 )
 _stories = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -35,11 +47,11 @@ def _wishes(step: Step) -> list[oracle.Wish]:
     known = {one.id: one for one in step.before}
     if isinstance(command, Replace):
         own = known[command.meeting]
-        if own.state not in {MeetingState.PLACING, MeetingState.LOST}:
+        if own.state not in {MeetingState.PLACING, MeetingState.LOST} or own.parent is not None:
             return []
         if own.window.end_s <= now_s:
             return []
-        return [oracle.Wish(own.subscription, own.seats, own.window.end_s, own.id, command.exclude)]
+        return [_resumed(own, command.exclude)]
     if not isinstance(command, Create):
         return []
     same = [one for one in step.before if one.key == command.key]
@@ -47,7 +59,7 @@ def _wishes(step: Step) -> list[oracle.Wish]:
         return []
     for one in same:
         if one.state is MeetingState.LOST and one.window.end_s > now_s:
-            return [oracle.Wish(one.subscription, one.seats, one.window.end_s, one.id)]
+            return [_resumed(one)]
     end_s = now_s + command.duration_s
     due = [
         one
@@ -57,14 +69,25 @@ def _wishes(step: Step) -> list[oracle.Wish]:
         and one.window.start_s <= now_s + pool.rules.adopt_early_s
     ]
     if not due:
-        return [oracle.Wish(command.subscription, command.seats, end_s)]
+        return [
+            oracle.Wish(command.subscription, command.seats, end_s, credential=command.credential)
+        ]
     booking = min(due, key=lambda one: (one.window.start_s, one.id))
     end_s = max(end_s, booking.window.end_s)
     return [
-        oracle.Wish(command.subscription, max(command.seats, booking.seats), end_s, booking.id),
-        oracle.Wish(command.subscription, booking.seats, end_s, booking.id),
-        oracle.Wish(command.subscription, booking.seats, booking.window.end_s, booking.id),
+        dataclasses.replace(_resumed(booking), seats=seats, end_s=until_s)
+        for seats, until_s in (
+            (max(command.seats, booking.seats), end_s),
+            (booking.seats, end_s),
+            (booking.seats, booking.window.end_s),
+        )
     ]
+
+
+def _resumed(own: Meeting, exclude: frozenset[int] = frozenset()) -> oracle.Wish:
+    return oracle.Wish(
+        own.subscription, own.seats, own.window.end_s, own.id, exclude, own.credential
+    )
 
 
 def _horizon(pool: Pool) -> range:
@@ -84,6 +107,48 @@ def test_R1_no_instant_oversells_a_subscription(pool: Pool, story: list[Op]) -> 
             meetings = oracle.of_subscription(pool.meetings.values(), subscription.id)
             for second in _horizon(pool):
                 assert oracle.reserved_at(meetings, second) <= subscription.seats
+
+
+@_stories
+@given(_pools, worlds.ops)
+def test_R1_no_instant_oversells_a_credential(pool: Pool, story: list[Op]) -> None:
+    for _ in worlds.tell(pool, story):
+        for number, limits in pool.credentials.items():
+            assert limits.account is not None
+            meetings = oracle.of_credential(pool.meetings.values(), number)
+            for second in _horizon(pool):
+                assert oracle.reserved_at(meetings, second) <= limits.account.seats
+
+
+@_stories
+@given(_pools, worlds.ops, st.dictionaries(st.integers(1, 4), st.integers(1, 3), min_size=2))
+def test_R1_a_credential_has_at_most_its_number_of_meetings(
+    pool: Pool, story: list[Op], limits: dict[int, int]
+) -> None:
+    for number, meetings_max in limits.items():
+        account = pool.credentials[number].account if number in pool.credentials else None
+        pool.put_credential(
+            number, seats=account.seats if account else None, meetings_max=meetings_max
+        )
+    for step in worlds.tell(pool, story):
+        for number, meetings_max in limits.items():
+            mine = oracle.of_credential(step.pool.meetings.values(), number)
+            counted = [
+                one
+                for one in mine
+                if one.state in oracle.RUNNING | {MeetingState.LOST} and one.parent is None
+            ]
+            assert len(counted) <= meetings_max
+        if isinstance(step.verdict, Refused) and step.verdict.reason is Reason.MAX_MEETINGS:
+            assert isinstance(step.command, Create)
+            known = oracle.of_credential(step.before, step.command.credential)
+            counted = [
+                one
+                for one in known
+                if one.state in oracle.RUNNING | {MeetingState.LOST} and one.parent is None
+            ]
+            assert len(counted) == limits[step.command.credential]
+            assert step.verdict.detail.of_credential
 
 
 @_stories
@@ -119,7 +184,6 @@ def test_R3_a_booking_is_admitted_exactly_when_both_calendars_have_room(
             continue
         start_s = command.window.start_s // 60 * 60
         end_s = -(-command.window.end_s // 60) * 60
-        subscription = pool.subscriptions[command.subscription]
         clash = any(
             one.key == command.key
             and one.state is MeetingState.BOOKED
@@ -127,21 +191,15 @@ def test_R3_a_booking_is_admitted_exactly_when_both_calendars_have_room(
             and start_s < one.window.end_s
             for one in step.before
         )
-        possible = (
-            not clash
-            and _has_room(
-                oracle.of_subscription(step.before, subscription.id),
-                subscription.seats - command.seats,
-                range(max(start_s, pool.now_s), end_s),
-            )
-            and any(
-                _has_room(
-                    oracle.on_node(step.before, node.id),
-                    node.seats - command.seats,
-                    range(max(start_s, pool.now_s), end_s),
+        seconds = range(max(start_s, pool.now_s), end_s)
+        possible = not clash and any(
+            all(
+                _has_room(group, seats - command.seats, seconds)
+                for group, seats in oracle.groups(
+                    pool, step.before, command.subscription, command.credential, node
                 )
-                for node in pool.nodes.values()
             )
+            for node in pool.nodes
         )
         assert isinstance(step.verdict, Admitted) is possible
 
@@ -159,7 +217,13 @@ def test_R4_only_overtime_is_evicted_and_only_for_an_admitted_create(
             if one.state is MeetingState.ENDING and before[one.id].state is not MeetingState.ENDING
         }
         evicted = step.verdict.evicted if isinstance(step.verdict, Admitted) else ()
-        assert ending == set(evicted)
+        rooms = {one for one in ending if before[one].parent is not None}
+        assert ending - rooms == set(evicted)
+        assert rooms == {
+            one.id
+            for one in step.before
+            if one.parent in evicted and one.state is not MeetingState.ENDING
+        }
         assert all(before[victim].state is MeetingState.OVERTIME for victim in evicted)
         if not isinstance(step.command, Create | Replace):
             assert not evicted
@@ -201,7 +265,11 @@ def test_R5_the_victims_are_the_cheapest_set_in_a_pool_full_of_overtime(
     for number, (where, size, users, age) in enumerate(crowd):
         node = pool.nodes[1 + where % len(pool.nodes)]
         subscription = pool.subscriptions[1 + where // 3 % len(pool.subscriptions)]
+        credential = 2 * subscription.id - where % 2
+        own = pool.credentials[credential].account if credential in pool.credentials else None
         if max(node.shortage(size), subscription.shortage(size)) > 0:
+            continue
+        if own is not None and own.shortage(size) > 0:
             continue
         worlds.put(
             pool,
@@ -209,6 +277,7 @@ def test_R5_the_victims_are_the_cheapest_set_in_a_pool_full_of_overtime(
             size,
             node=node.id,
             subscription=subscription.id,
+            credential=credential,
             connected=min(users, size),
             window=(pool.now_s - 1200, pool.now_s - 60 * age),
         )
@@ -216,14 +285,14 @@ def test_R5_the_victims_are_the_cheapest_set_in_a_pool_full_of_overtime(
         node = pool.nodes[closed]
         pool.put_node(closed, name=node.name, seats=node.seats, accepting=False)
     before = tuple(map(worlds.copy_of, pool.meetings.values()))
-    expected = oracle.expected(pool, before, oracle.Wish(1, seats, pool.now_s + 60))
-    verdict = worlds.do(pool, Create("new", 1, "new", seats, 60))
+    wish = oracle.Wish(1, seats, pool.now_s + 60, credential=1)
+    expected = oracle.expected(pool, before, wish)
+    verdict = worlds.do(pool, Create("new", 1, "new", seats, 60, 1))
     if expected is None:
         assert isinstance(verdict, Refused)
         return
     assert isinstance(verdict, Admitted)
     assert verdict.evicted == expected[3]
-    wish = oracle.Wish(1, seats, pool.now_s + 60)
     victims = [one for one in before if one.id in verdict.evicted]
     assert oracle.holds(pool, before, wish, verdict.node, victims)
 
@@ -242,17 +311,13 @@ def test_R3_an_extension_is_admitted_exactly_when_it_fits_without_evictions(
         if meeting is None or meeting.state not in oracle.RUNNING or meeting.node is None:
             assert isinstance(step.verdict, Refused)
             continue
-        if end_s <= meeting.window.end_s:
+        if end_s <= meeting.window.end_s or meeting.parent is not None:
             assert isinstance(step.verdict, Repeated)
             continue
         over = meeting.window.end_s <= now_s
         possible = True
-        for group, seats in (
-            (
-                oracle.of_subscription(step.before, meeting.subscription),
-                pool.subscriptions[meeting.subscription].seats,
-            ),
-            (oracle.on_node(step.before, meeting.node), pool.nodes[meeting.node].seats),
+        for group, seats in oracle.groups(
+            pool, step.before, meeting.subscription, meeting.credential, meeting.node
         ):
             seconds = range(max(now_s, meeting.window.end_s), end_s)
             possible &= _has_room(group, seats - meeting.seats, seconds)
@@ -260,6 +325,62 @@ def test_R3_an_extension_is_admitted_exactly_when_it_fits_without_evictions(
                 taken = oracle.reserved_at(group, now_s) + oracle.overtime(group, now_s)
                 possible &= taken <= seats
         assert isinstance(step.verdict, Admitted) is possible
+
+
+@_stories
+@given(_pools, worlds.ops)
+def test_R3_a_due_booking_is_taken_over_exactly_when_it_fits_without_evictions(
+    pool: Pool, story: list[Op]
+) -> None:
+    for step in worlds.tell(pool, story):
+        command, now_s = step.command, pool.now_s
+        if not isinstance(command, TakeOver):
+            continue
+        known = {one.id: one for one in step.before}
+        meeting = known[command.meeting]
+        due = [
+            one
+            for one in step.before
+            if (one.key, one.state) == (meeting.key, MeetingState.BOOKED)
+            and now_s < one.window.end_s
+            and one.window.start_s <= now_s + pool.rules.adopt_early_s
+        ]
+        if meeting.state not in oracle.RUNNING or meeting.node is None or not due:
+            assert isinstance(step.verdict, Refused)
+            continue
+        booking = min(due, key=lambda one: (one.window.start_s, one.id))
+        end_s = max(meeting.window.end_s, booking.window.end_s)
+        left = [one for one in step.before if one.id not in {meeting.id, booking.id}]
+        possible = booking.seats <= meeting.seats
+        for group, seats in oracle.groups(
+            pool, left, meeting.subscription, meeting.credential, meeting.node
+        ):
+            room = seats - meeting.seats
+            possible &= _has_room(group, room, range(max(now_s, meeting.window.end_s), end_s))
+            if meeting.window.end_s <= now_s:
+                possible &= oracle.reserved_at(group, now_s) + oracle.overtime(group, now_s) <= room
+        assert isinstance(step.verdict, Admitted) is possible
+        if possible:
+            assert booking.id not in pool.meetings
+            assert pool.meetings[meeting.id].window.end_s == end_s
+
+
+@_stories
+@given(_pools, worlds.ops)
+def test_rooms_charge_nothing_and_go_the_way_of_their_meeting(pool: Pool, story: list[Op]) -> None:
+    for step in worlds.tell(pool, story):
+        for room in pool.meetings.values():
+            if room.parent is None:
+                continue
+            parent = pool.meetings[room.parent]
+            assert room.seats == 0
+            assert parent.state in oracle.RUNNING | {MeetingState.ENDING}
+            assert room.node == parent.node
+            if room.state is not MeetingState.ENDING:
+                assert parent.state is not MeetingState.ENDING
+                assert room.window == parent.window
+        if isinstance(step.verdict, Admitted):
+            assert all(one.parent is None for one in step.before if one.id in step.verdict.evicted)
 
 
 def test_R9_the_example_of_twenty_seats() -> None:

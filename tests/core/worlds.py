@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,7 +17,9 @@ from scheduler.core.commands import (
     Command,
     Create,
     Extend,
+    OpenRoom,
     Replace,
+    TakeOver,
     Verdict,
 )
 from scheduler.core.lifecycle import IllegalFact
@@ -31,13 +34,19 @@ def make_pool(
     *,
     nodes: tuple[int, ...] = (20,),
     subscriptions: tuple[int, ...] = (20,),
+    credentials: dict[int, int] | None = None,
     rules: Rules | None = None,
     now_s: int = NOW_S,
 ) -> Pool:
-    """Build a pool with nodes and subscriptions of these seats, numbered from 1."""
+    """Build a pool with nodes and subscriptions of these seats, numbered from 1.
+
+    `credentials` are the seats of those that are limited.
+    """
     pool = Pool(rules or Rules(), now_s)
     for number, seats in enumerate(subscriptions, 1):
         pool.put_subscription(number, seats=seats)
+    for number, seats in (credentials or {}).items():
+        pool.put_credential(number, seats=seats)
     for number, seats in enumerate(nodes, 1):
         pool.put_node(number, name=f"node-{number}", seats=seats)
     return pool
@@ -59,13 +68,25 @@ def create(
     duration_s: int = 3600,
     *,
     subscription: int = 1,
+    credential: int = 0,
     now_s: int | None = None,
     key: str | None = None,
 ) -> Verdict:
     """Create a meeting whose key is its id, and confirm it when it was admitted."""
-    verdict = do(pool, Create(meeting, subscription, key or meeting, seats, duration_s), now_s)
+    asked = Create(meeting, subscription, key or meeting, seats, duration_s, credential)
+    verdict = do(pool, asked, now_s)
     if isinstance(verdict, Admitted):
         pool.confirm(meeting)
+    return verdict
+
+
+def open_room(
+    pool: Pool, room: str, parent: str, *, key: str | None = None, credential: int = 0
+) -> Verdict:
+    """Open a breakout room, and confirm it when it was admitted."""
+    verdict = do(pool, OpenRoom(room, parent, key or room, credential))
+    if isinstance(verdict, Admitted):
+        pool.confirm(room)
     return verdict
 
 
@@ -77,13 +98,22 @@ def put(
     node: int | None = 1,
     state: MeetingState = MeetingState.OVERTIME,
     subscription: int = 1,
+    credential: int = 0,
     connected: int = 0,
     window: tuple[int, int] | None = None,
 ) -> Meeting:
     """Put a meeting straight into a state; in overtime for ten minutes unless said otherwise."""
     start_s, end_s = window or (pool.now_s - 1200, pool.now_s - 600)
     restored = Meeting(
-        meeting, subscription, meeting, seats, Window(start_s, end_s), node, state, connected
+        meeting,
+        subscription,
+        meeting,
+        seats,
+        Window(start_s, end_s),
+        node,
+        state,
+        connected,
+        credential,
     )
     pool.restore(restored)
     return restored
@@ -104,7 +134,7 @@ Op = tuple[str, int, int, int]
 
 _NAMES = (
     *(["create"] * 8 + ["advance"] * 4 + ["connected"] * 3 + ["book"] * 2 + ["end"] * 2),
-    *("cancel", "extend", "confirm", "doom", "lose", "replace"),
+    *("cancel", "extend", "confirm", "doom", "lose", "replace", "room", "room", "take", "take"),
 )
 #: Long enough to fill a pool, to let windows end and to need seats again.
 ops = st.lists(
@@ -115,17 +145,20 @@ ops = st.lists(
 
 
 def make_command(pool: Pool, op: Op, number: int) -> Command | None:
-    """Translate an operation of a story into a command, if it is one."""
+    """Translate an operation of a story into a command, if it is one.
+
+    Each subscription has two credentials: 1 and 2, 3 and 4.
+    """
     name, which, seats, seconds = op
     subscription = 1 + which % len(pool.subscriptions)
     if name == "create":
-        return Create(
-            f"m{number:03}", subscription, f"{subscription}/{seconds % 12}", seats, seconds
-        )
+        key, credential = f"{subscription}/{seconds % 12}", 2 * subscription - seconds % 2
+        return Create(f"m{number:03}", subscription, key, seats, seconds, credential)
     if name == "book":
         start_s = pool.now_s + which * 60
         window = Window(start_s, start_s + seconds)
-        return Book(f"m{number:03}", subscription, f"{subscription}/{seconds % 12}", seats, window)
+        key, credential = f"{subscription}/{seconds % 12}", 2 * subscription - seconds % 2
+        return Book(f"m{number:03}", subscription, key, seats, window, credential)
     known = sorted(pool.meetings)
     if not known:
         return None
@@ -134,6 +167,12 @@ def make_command(pool: Pool, op: Op, number: int) -> Command | None:
         return Cancel(meeting)
     if name == "extend":
         return Extend(meeting, seconds)
+    if name == "take":
+        return TakeOver(meeting)
+    if name == "room":
+        parent = pool.meetings[meeting]
+        key = f"{parent.subscription}/room-{seconds % 5}"
+        return OpenRoom(f"m{number:03}", meeting, key, parent.credential)
     if name == "replace":
         return Replace(meeting, frozenset({seats % 4}))
     return None
@@ -165,7 +204,7 @@ def tell(pool: Pool, story: list[Op]) -> Iterator[Step]:
     for number, op in enumerate(story):
         command = make_command(pool, op, number)
         if command is None:
-            if op[0] not in {"cancel", "extend", "replace"}:
+            if op[0] not in {"cancel", "extend", "replace", "room", "take"}:
                 do_fact(pool, op)
             continue
         before = tuple(copy_of(meeting) for meeting in pool.meetings.values())
@@ -174,18 +213,9 @@ def tell(pool: Pool, story: list[Op]) -> Iterator[Step]:
         assert pool.state_hash() == hash_before, "a decision changes nothing"
         pool.apply(verdict)
         yield Step(pool, before, hash_before, command, verdict)
-        if isinstance(verdict, Admitted) and isinstance(command, Create) and op[1] % 4:
+        if isinstance(verdict, Admitted) and isinstance(command, Create | OpenRoom) and op[1] % 4:
             pool.confirm(command.meeting)
 
 
 def copy_of(meeting: Meeting) -> Meeting:
-    return Meeting(
-        meeting.id,
-        meeting.subscription,
-        meeting.key,
-        meeting.seats,
-        meeting.window,
-        meeting.node,
-        meeting.state,
-        meeting.connected,
-    )
+    return dataclasses.replace(meeting)
