@@ -20,6 +20,7 @@ from deploy.simulator import (
     join_call,
     recording_calls,
     session_calls,
+    track_calls,
     wire,
 )
 from deploy.simulator.node import NODE, Node
@@ -57,6 +58,8 @@ CALLS: Final = {
     "publishRecordings": Offer(recording_calls.publish_recordings, _GET),
     "deleteRecordings": Offer(recording_calls.delete_recordings, _GET),
     "updateRecordings": Offer(recording_calls.update_recordings, _BOTH),
+    "getRecordingTextTracks": Offer(track_calls.get_tracks, _BOTH),
+    "putRecordingTextTrack": Offer(track_calls.put_track, _POST),
     "hooks/create": Offer(hook_calls.create, _GET),
     "hooks/destroy": Offer(hook_calls.destroy, _GET),
     "hooks/list": Offer(hook_calls.list_hooks, _GET),

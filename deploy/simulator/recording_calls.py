@@ -39,7 +39,7 @@ def get_recordings(node: Node, call: ApiCall) -> str:
     found = [r for r in node.state.recordings.values() if _fits(call, r)]
     total = len(found)
     limit = call.given("limit")
-    paged = limit.lstrip("-").isdecimal()
+    paged = limit.lstrip("-").isdecimal() and not node.settings.legacy_recording_list
     if paged:
         offset = max(0, call.number("offset"))
         found = found[offset : offset + min(max(1, int(limit)), _LIMIT_MAX)]

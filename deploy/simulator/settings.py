@@ -40,6 +40,8 @@ class SimulatorSettings:
     expire_when_last_user_left_min: float = 1.0
     #: A join whose client page is never opened is forgotten after this.
     pending_user_s: float = 45.0
+    #: Whether getRecordings knows no `offset` and `limit`, as before 2.6.
+    legacy_recording_list: bool = False
     #: How often empty meetings are looked for.
     sweep_s: float = 1.0
     #: Waits between the attempts of one webhook; afterwards the event is dropped.

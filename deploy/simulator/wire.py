@@ -5,7 +5,7 @@ meetings. Built by `calls` for each request and handed to the handler of the cal
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -33,6 +33,8 @@ class ApiCall:
     origin: str
     body: bytes = b""
     content_type: str = ""
+    #: Files of a multipart form by the name of their field.
+    files: dict[str, bytes] = field(default_factory=dict)
     #: The `JSESSIONID` that was sent.
     cookie: str = ""
 
@@ -82,6 +84,9 @@ async def read(request: web.Request, name: str, *, public_url: str | None, most:
         if call.content_type == _MULTIPART:
             form = await request.post()
             fields = [(key, value) for key, value in form.items() if isinstance(value, str)]
+            for key, value in form.items():
+                if isinstance(value, web.FileField):
+                    call.files.setdefault(key, value.file.read())
             call.body = b"multipart" if form else b""
         else:
             call.body = await request.read()
