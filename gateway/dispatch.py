@@ -18,6 +18,7 @@ from gateway.calls.table import table
 from gateway.dialects import Manner
 from gateway.draft import Draft
 from gateway.failures import ApiFailure, xml
+from gateway.gate import Gate
 from gateway.incoming import GET_POST, Auth, Call, Incoming
 from gateway.keys import Caller, Callers
 from gateway.limits import Limits
@@ -48,12 +49,14 @@ class Dispatch:
         )
         self._limits = Limits(parts.settings)
         self._live = Live(parts)
-        self._calls = table(parts, self._live)
+        self._gate = Gate(parts)
+        self._calls = table(parts, self._live, self._gate)
         self._draft = Draft(parts, self._calls)
 
     async def close(self) -> None:
         """Give up questions that are still open."""
         await self._live.close()
+        await self._gate.close()
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer a request; every failure of the API is a FAILED document."""

@@ -92,19 +92,24 @@ class Gate:
         self.expect(user, now_ms, now_ms + self.lease_ms)
         return True
 
-    def grant(self, grant_id: str, gateway: str, *, want: int, seats: int, now_ms: int) -> int:
+    def grant(
+        self, grant_id: str, gateway: str, *, user: str, want: int, seats: int, now_ms: int
+    ) -> int:
         """Promise a gateway a share of the free seats; return how many, 0 for none.
 
-        The same id again gets the same grant, so a command may be repeated.
+        The seat of `user`, who was let in by the same answer, comes on top. The same id again gets
+        the same grant, so a command may be repeated.
         """
         known = self._grants.get(grant_id)
         if known is not None:
-            return known.seats if known.open and not known.users else 0
+            return known.rest if known.open and len(known.users) == 1 else 0
         mine = sum(g.open and g.gateway == gateway for g in self._grants.values())
         share = min(want, GRANT_SEATS_MAX, (seats - self.count()) // _GRANT_SHARE)
         if share < 1 or mine >= _GRANTS_MAX:
             return 0
-        self._grants[grant_id] = Grant(gateway, share, now_ms + GRANT_MS + GRACE_MS)
+        until_ms = now_ms + GRANT_MS + GRACE_MS
+        self._grants[grant_id] = Grant(gateway, share + 1, until_ms, {user})
+        self._expected[user].pins += 1
         return share
 
     def reported(self, grant_id: str, users: Iterable[str], *, closed: bool, now_ms: int) -> None:

@@ -38,6 +38,7 @@ def join(shard: Shard, turn: Turn, envelope: Envelope, command: JoinCommand) -> 
         granted = gate.grant(
             command["id"],
             command["gateway"],
+            user=command["user"],
             want=command["want"],
             seats=seats,
             now_ms=turn.now_ms,

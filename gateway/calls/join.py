@@ -1,24 +1,29 @@
 """The join call: sends one user to the node of the meeting.
 
-Owns roles, the join's error channels, and the translated URL. Counts nobody: the node enforces the
-number of participants. Called by the dispatch.
+Owns roles, the join's error channels, and the translated URL. Counts nobody: who gets a seat is
+asked of the gate, before anything of the call reaches the node. Called by the dispatch.
 """
 
 import asyncio
+import random
+import string
 from typing import Final
-from urllib.parse import quote_plus
+from urllib.parse import parse_qsl, quote_plus, urlsplit
 
+import orjson
+import structlog
 from aiohttp import web
 
 from gateway import failures
 from gateway.failures import ApiFailure, xml
+from gateway.gate import Gate, person_of
 from gateway.incoming import GET, Call, Calls, Incoming
 from gateway.keys import Caller
 from gateway.live import Live
 from gateway.meetings import PLACING, Entry
 from gateway.parts import Parts
 from scheduler.directory import Node
-from scheduler.nodes import NodeError
+from scheduler.nodes import NodeError, RawReply, parse
 from schemas import answers, checksum, params
 from schemas.params import Params
 from schemas.values import Reason
@@ -31,6 +36,21 @@ _NO_ROLE: Final = (
     "Params required",
     "You must either send the valid role of the user, or the password, sould the meeting has one.",
 )
+_ROLE_NEEDED: Final = (
+    "Params required",
+    "You must send the 'role' parameter, since this meeting doesn't have any password.",
+)
+_STALE: Final = ("mismatchCreateTimeParam", answers.MESSAGES["mismatchCreateTimeParam"])
+_UNAVAILABLE: Final = (
+    Reason.UNAVAILABLE.value,
+    answers.MESSAGES[Reason.UNAVAILABLE.value],
+)
+#: How nodes say that they do not have the meeting any more.
+_GONE: Final = frozenset(("notFound", "meetingForciblyEnded", "invalidMeetingIdentifier"))
+#: What nodes replace in an address that a user is sent to; in errors they are left empty.
+_TOKENS: Final = ("%%MEETINGID%%", "%%USERID%%", "%%USERNAME%%")
+_SIGNS: Final = string.ascii_lowercase + string.digits
+_OK: Final = 200
 _ANSWERED: Final = (
     "messageKey",
     "message",
@@ -41,14 +61,19 @@ _ANSWERED: Final = (
     "url",
 )
 
+log = structlog.get_logger(__name__)
+
 
 class Join:
     """The join call of one gateway."""
 
-    def __init__(self, parts: Parts, live: Live) -> None:
+    def __init__(self, parts: Parts, live: Live, gate: Gate) -> None:
         self._parts = parts
         self._meetings = parts.meetings
         self._live = live
+        self._gate = gate
+        # Names for nobody else to guess are not needed, only such that no two are the same.
+        self._draw = random.Random()  # noqa: S311
 
     def calls(self) -> Calls:
         """Return the call by its name."""
@@ -61,33 +86,44 @@ class Join:
         entry = self._meetings.lookup(caller.credential, values.get("meetingID", ""))
         if entry is None:
             entry = await self._arriving(caller, given)
-        violation = params.join_violation(given, known=entry is not None)
+        violation = _violation(given, entry)
         if violation is not None or entry is None:
             return _error(given, violation or params.FORCIBLY_ENDED)
-        bound = entry.view["bound"]
-        create_time = values.get("createTime")
-        if create_time is not None and (
-            bound is None or not create_time or int(create_time) != bound["create_time_ms"]
-        ):
-            key = "mismatchCreateTimeParam"
-            return _error(given, (key, answers.MESSAGES[key]))
-        _check_role(entry, values)
+        moderator = _is_moderator(entry, values)
         node = self._live.node(entry)
         if node is None:
-            raise ApiFailure(Reason.UNAVAILABLE)
+            return _error(given, _UNAVAILABLE)
         if caller.rules.join is not None:
             values = caller.rules.join.apply(given).params.values
+        if not _takes_no_seat(values):
+            if not values.get("userID"):
+                # The node would make one up; this way the person is known when seen there.
+                values = {**values, "userID": self._new_user_id()}
+            person = person_of(values["userID"])
+            if not self._gate.passes(entry.view["id"], person):
+                over = moderator and caller.moderators_pass
+                refusal = await self._gate.admit(entry, person, pool=caller.pool, over=over)
+                if refusal is not None:
+                    return _error(given, refusal)
         pairs = [
             (name, entry.node_meeting_id if name == "meetingID" else value)
             for name, value in values.items()
         ]
+        self._note(entry)
+        query = checksum.signed_query("join", _encoded(pairs), node.secret)
+        if values.get("redirect", "").lower() == "false":
+            return await self._fetched(entry, node, query)
+        return failures.redirect(f"{node.base_url}api/join?{query}")
+
+    def _note(self, entry: Entry) -> None:
+        """Note that somebody is on the way, so that nobody believes the meeting to be empty."""
         told = self._meetings.observed.join_here(entry.view["id"], self._parts.now_ms())
         if told is not None:
             self._parts.bus.broadcast_soon({**told})
-        if values.get("redirect", "").lower() == "false":
-            return await self._fetched(entry, node, pairs)
-        query = checksum.signed_query("join", _encoded(pairs), node.secret)
-        return failures.redirect(f"{node.base_url}api/join?{query}")
+
+    def _new_user_id(self) -> str:
+        """Return a user id as BBB makes them for those who come without one."""
+        return "w_" + "".join(self._draw.choices(_SIGNS, k=12))
 
     async def _arriving(self, caller: Caller, given: Params) -> Entry | None:
         """Return the meeting from the ledger; waits for one that is being placed."""
@@ -99,26 +135,64 @@ class Join:
                 async with asyncio.timeout(PLACING_WAIT_S):
                     await settled
             except TimeoutError as error:
-                raise ApiFailure(Reason.UNAVAILABLE) from error
+                raise ApiFailure(*_UNAVAILABLE) from error
             entry = self._meetings.lookup(caller.credential, meeting_id)
         return entry
 
-    async def _fetched(
-        self, entry: Entry, node: Node, pairs: list[tuple[str, str]]
-    ) -> web.Response:
+    async def _fetched(self, entry: Entry, node: Node, query: str) -> web.Response:
+        """Make the join for the caller, and answer what the node said."""
         try:
-            reply = await self._parts.nodes.call(
-                node, "join", pairs, timeout_s=self._parts.settings.node_timeout_s
+            reply = await self._parts.nodes.exchange(
+                node, "join", query, timeout_s=self._parts.settings.node_timeout_s
             )
-        except NodeError as error:
-            raise ApiFailure(Reason.UNAVAILABLE) from error
-        if not reply.ok:
-            if reply.key == params.NOT_FOUND[0]:
-                raise ApiFailure(*params.FORCIBLY_ENDED)
-            raise ApiFailure(reply.key or Reason.UNAVAILABLE, _foreign(entry, reply.message))
-        fields = {name: reply.text(name) for name in _ANSWERED}
-        fields["message"] = _foreign(entry, fields["message"])
+            root = parse(reply.content) if reply.status == _OK else None
+        except (NodeError, ValueError) as error:
+            log.warning("node did not answer a join", node=node.name, reason=str(error))
+            raise ApiFailure(*_UNAVAILABLE) from error
+        if root is None:
+            raise _refused(entry, node, *_redirected(reply))
+        fields = {name: _foreign(entry, root.findtext(name) or "") for name in _ANSWERED}
+        if root.findtext("returncode") != "SUCCESS":
+            raise _refused(entry, node, fields["messageKey"], fields["message"])
         return xml(answers.joined(entry.view, fields))
+
+
+def _violation(given: Params, entry: Entry | None) -> params.Violation | None:
+    """Return what is wrong with the parameters, the age of the link included."""
+    violation = params.join_violation(given, known=entry is not None)
+    create_time = given.values.get("createTime")
+    if violation is not None or entry is None or create_time is None:
+        return violation
+    bound = entry.view["bound"]
+    if bound is not None and create_time and int(create_time) == bound["create_time_ms"]:
+        return None
+    return _STALE
+
+
+def _takes_no_seat(values: dict[str, str]) -> bool:
+    """Tell whether nobody new comes: a bot, or a second session of somebody who is in."""
+    return bool(values.get("existingUserID")) or values.get("bot", "").lower() == "true"
+
+
+def _redirected(reply: RawReply) -> tuple[str, str]:
+    """Return key and message of a failure that a node tells by redirect; those before 3.0 do."""
+    query = dict(parse_qsl(urlsplit(reply.location).query))
+    try:
+        error = orjson.loads(query.get("errors", ""))[0]
+        return str(error["key"]), str(error["message"])
+    except (ValueError, LookupError, TypeError):
+        return "", ""
+
+
+def _refused(entry: Entry, node: Node, key: str, message: str) -> ApiFailure:
+    """Return what the caller hears of a node's refusal."""
+    if key in _GONE:
+        return ApiFailure(*params.FORCIBLY_ENDED)
+    if not key or key == "checksumError":
+        # Between us and the node; the caller's own signature was right.
+        log.warning("node refused a join", node=node.name, key=key)
+        return ApiFailure(*_UNAVAILABLE)
+    return ApiFailure(key, _foreign(entry, message))
 
 
 def _encoded(pairs: list[tuple[str, str]]) -> str:
@@ -137,16 +211,20 @@ def _foreign(entry: Entry, text: str) -> str:
     return text.replace(entry.node_meeting_id, entry.view["external_id"])
 
 
-def _check_role(entry: Entry, values: dict[str, str]) -> None:
-    """Raise `ApiFailure` unless a role, or a password of the meeting, was given."""
-    if values.get("role", "").lower() in _ROLES:
-        return
-    password = values.get("password")
-    if not password:
-        raise ApiFailure(*_NO_ROLE)
+def _is_moderator(entry: Entry, values: dict[str, str]) -> bool:
+    """Return the role; raises `ApiFailure` unless one, or a password of the meeting, was given."""
+    role = values.get("role", "").lower()
+    if role in _ROLES:
+        return role == "moderator"
     doc = entry.view["doc"]
-    if password not in (doc["moderator_pw"], doc["attendee_pw"]):
+    password = values.get("password")
+    if password:
+        if password == doc["moderator_pw"]:
+            return True
+        if password == doc["attendee_pw"]:
+            return False
         raise ApiFailure(*_WRONG_PASSWORD)
+    raise ApiFailure(*(_NO_ROLE if doc["moderator_pw"] or doc["attendee_pw"] else _ROLE_NEEDED))
 
 
 def _error(given: Params, violation: params.Violation) -> web.Response:
@@ -154,7 +232,10 @@ def _error(given: Params, violation: params.Violation) -> web.Response:
     key, message = violation
     if given.values.get("redirect", "").lower() != "false":
         for name in ("errorRedirectUrl", "logoutURL"):
-            target = params.web_url(given.get(name))
+            address = given.get(name)
+            for token in _TOKENS:
+                address = address.replace(token, "")
+            target = params.web_url(address)
             if target is not None:
                 return failures.redirect(answers.error_location(target, key, message))
     raise ApiFailure(key, message)

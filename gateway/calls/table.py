@@ -11,6 +11,7 @@ from gateway.calls.join import Join
 from gateway.calls.recordings import Recordings
 from gateway.calls.text_tracks import TextTracks
 from gateway.failures import ApiFailure
+from gateway.gate import Gate
 from gateway.incoming import GET, GET_POST, Bodies, Call, Calls, Incoming
 from gateway.live import Live
 from gateway.parts import Parts
@@ -26,10 +27,10 @@ _NOT_OFFERED = {
 }
 
 
-def table(parts: Parts, live: Live) -> Calls:
+def table(parts: Parts, live: Live, gate: Gate) -> Calls:
     """Return all calls by name."""
     calls: Calls = {name: Call(_not_offered, methods) for name, methods in _NOT_OFFERED.items()}
-    calls |= Join(parts, live).calls()
+    calls |= Join(parts, live, gate).calls()
     calls |= queries.Queries(parts, live).calls()
     calls |= Documents(parts, live).calls()
     calls |= Recordings(parts).calls()
