@@ -20,6 +20,10 @@ GET_POST: Final = frozenset(("GET", "HEAD", "POST"))
 POST: Final = frozenset(("POST",))
 
 
+def _nothing() -> None:
+    """Admit: the dispatch has done so."""
+
+
 @dataclass(slots=True)
 class Incoming:
     """A request that passed the checks of its call."""
@@ -29,6 +33,11 @@ class Incoming:
     body: Body | None
     #: For headers and cookies; never for parameters.
     request: web.Request
+    #: An open call calls this once it knows that its caller is who he says: raises `ApiFailure`
+    #: when the credential may not make the call. Of a signed call it is done already.
+    admit: Callable[[], None] = _nothing
+    #: Set by an open call that was shown a wrong token or signature: counts against the address.
+    doubtful: bool = False
 
 
 Handler: TypeAlias = Callable[[Incoming], Awaitable[web.Response]]

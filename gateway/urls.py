@@ -44,7 +44,7 @@ class Urls:
 def _told(request: web.Request) -> str | None:
     """Return what a proxy says that the client asked for; None when that is no host."""
     headers = request.headers
-    host = headers.get("X-Forwarded-Host") or headers.get("Host", "")
+    host = headers.get("X-Forwarded-Host", "") or headers.get("Host", "")
     scheme = headers.get("X-Forwarded-Proto", request.scheme).lower()
     # Of several, which proxies append, the last one comes from the nearest.
     host, scheme = host.rpartition(",")[2].strip(), scheme.rpartition(",")[2].strip()
