@@ -6,6 +6,7 @@ Called by the application.
 """
 
 import asyncio
+import functools
 from typing import Final
 
 import structlog
@@ -31,6 +32,7 @@ from schemas.params import Params
 from schemas.values import Reason
 
 _INDEX: Final = answers.INDEX.encode()
+_CHECKSUM: Final = "checksum"
 _UNSIGNED: Final = "checksumError"
 
 log = structlog.get_logger(__name__)
@@ -50,8 +52,9 @@ class Dispatch:
         self._limits = Limits(parts.settings)
         self._live = Live(parts)
         self._gate = Gate(parts)
-        self._calls = table(parts, self._live, self._gate)
-        self._draft = Draft(parts, self._calls)
+        #: Today's calls by name.
+        self.calls = table(parts, self._live, self._gate)
+        self._draft = Draft(parts, self.calls)
 
     async def close(self) -> None:
         """Give up questions that are still open."""
@@ -113,13 +116,24 @@ class Dispatch:
         # Of the answer's form, and no business of the nodes.
         values.pop("format", None)
         values.pop("callback", None)
-        if not caller.enabled and (caller.credential or call.auth is not Auth.OPEN):
-            # Without a signature, a credential that does not exist is not told from an enabled one.
+        if call.auth is not Auth.OPEN:
+            self._admit(caller, name, call)
+            return await call.handler(incoming)
+        # Who shows nothing learns nothing of the credential: the call admits once it was shown.
+        incoming.admit = functools.partial(self._admit, caller, name, call)
+        try:
+            return await call.handler(incoming)
+        finally:
+            if incoming.doubtful:
+                self._limits.bad_checksum(incoming.request)
+
+    def _admit(self, caller: Caller, name: str, call: Call) -> None:
+        """Raise `ApiFailure` when the credential may not make the call, or not now."""
+        if not caller.enabled:
             raise ApiFailure(Reason.DISABLED)
         if name in caller.refused_calls:
             raise ApiFailure(Reason.UNSUPPORTED)
         self._limits.admit(caller, name, reads=call.reads)
-        return await call.handler(incoming)
 
     def _index(self, request: web.Request, address: Address) -> web.Response:
         """Answer a base without a call, which needs no signature."""
@@ -149,7 +163,7 @@ class Dispatch:
             call = self._draft.table.get(name)
             name = draft.MODERN.get(name, name)
         else:
-            call = self._calls.get(name)
+            call = self.calls.get(name)
             caller = None
         if call is None:
             raise ApiFailure(Reason.UNSUPPORTED, status=404)
@@ -168,9 +182,9 @@ class Dispatch:
     ) -> tuple[Params, Body | None]:
         """Return the parameters and the body of a request that may make the call."""
         raw = request.rel_url.raw_query_string
+        self._limits.admit_address(request)
         if call.auth is Auth.OPEN:
             return await self._open(request, call, raw)
-        self._limits.admit_address(request)
         try:
             if call.auth is Auth.DRAFT:
                 return bodies.decoded(self._draft.verified(caller, raw), clean=True), None
@@ -187,12 +201,21 @@ class Dispatch:
     async def _open(
         self, request: web.Request, call: Call, query: str
     ) -> tuple[Params, Body | None]:
-        """Read a request that needs no checksum."""
+        """Read a request that needs no checksum; one is let pass, more are not."""
         given = bodies.decoded(query, clean=True)
+        checksums = params.occurrences(query, _CHECKSUM) if _CHECKSUM in given.values else 0
         body = await self._receiving.any(request) if request.body_exists else None
-        if body is not None and body.is_form and call.forms:
-            _, form = await _form(body)
-            given.merge(form)
+        if body is not None and body.is_form:
+            text, form = await _form(body)
+            if _CHECKSUM in form.values:
+                checksums += params.occurrences(text, _CHECKSUM)
+            if call.forms:
+                given.merge(form)
+        if checksums > 1:
+            if body is not None:
+                await body.close()
+            raise ApiFailure(_UNSIGNED)
+        given.values.pop(_CHECKSUM, None)
         return given, body
 
     async def _with_body(

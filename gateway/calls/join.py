@@ -22,6 +22,7 @@ from gateway.keys import Caller
 from gateway.live import Live
 from gateway.meetings import PLACING, Entry
 from gateway.parts import Parts
+from gateway.sessions import Sessions
 from scheduler.directory import Node
 from scheduler.nodes import NodeError, RawReply, parse
 from schemas import answers, checksum, params
@@ -67,11 +68,12 @@ log = structlog.get_logger(__name__)
 class Join:
     """The join call of one gateway."""
 
-    def __init__(self, parts: Parts, live: Live, gate: Gate) -> None:
+    def __init__(self, parts: Parts, live: Live, gate: Gate, sessions: Sessions) -> None:
         self._parts = parts
         self._meetings = parts.meetings
         self._live = live
         self._gate = gate
+        self._sessions = sessions
         # Names for nobody else to guess are not needed, only such that no two are the same.
         self._draw = random.Random()  # noqa: S311
 
@@ -154,6 +156,7 @@ class Join:
         fields = {name: _foreign(entry, root.findtext(name) or "") for name in _ANSWERED}
         if root.findtext("returncode") != "SUCCESS":
             raise _refused(entry, node, fields["messageKey"], fields["message"])
+        await self._sessions.remember(entry, node, fields["session_token"], reply.cookies)
         return xml(answers.joined(entry.view, fields))
 
 
