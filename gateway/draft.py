@@ -16,6 +16,7 @@ from gateway.incoming import GET, Auth, Call, Calls, Incoming
 from gateway.keys import Caller
 from gateway.meetings import Entry, view_of
 from gateway.parts import Parts
+from gateway.urls import Urls
 from schemas import answers, checksum, draft
 from schemas.params import Params, Violation
 
@@ -47,14 +48,36 @@ def retitle(response: web.Response) -> None:
         response.body = draft.retitled(response.body)
 
 
+def verified(caller: Caller, raw_query: str, today: tuple[str, ...]) -> str:
+    """Return the query that the one SHA-1 checksum of a request signs; `today` are today's calls.
+
+    What a signature covers today begins with the name of a call. Such a text is refused here, or a
+    signature made for one call today would open every call of this dialect.
+    """
+    if not raw_query:
+        raise ApiFailure(*draft.NO_QUERY)
+    query, found = checksum.split_checksum(raw_query)
+    if not found:
+        raise ApiFailure("checksumError", answers.CHECKSUM_MISSING)
+    sha1 = len(found) == 1 and len(found[0]) == _SHA1_LENGTH
+    if not (sha1 and caller.signed("", query, found[0])):
+        raise ApiFailure("checksumError")
+    if query.startswith(today):
+        raise ApiFailure(
+            "checksumError", "The first parameter must not begin with the name of a call."
+        )
+    return query
+
+
 class Draft:
     """The dialect of one gateway; `calls` is the table of today's calls."""
 
     def __init__(self, parts: Parts, calls: Calls) -> None:
         self._parts = parts
         self._meetings = parts.meetings
+        self._urls = Urls(parts.settings)
         self._calls = calls
-        self._modern_names = (*calls, *_FORMER_CALLS)
+        self._today_names = (*calls, *_FORMER_CALLS)
         self.table: Calls = {
             name: Call(handler, GET, auth=Auth.DRAFT, forms=False, reads=reads)
             for name, handler, reads in (
@@ -70,24 +93,8 @@ class Draft:
         }
 
     def verified(self, caller: Caller, raw_query: str) -> str:
-        """Return the query that the one SHA-1 checksum of a request signs.
-
-        What a signature covers today begins with the name of a call. Such a text is refused here,
-        or a signature made for one call today would open every call of this dialect.
-        """
-        if not raw_query:
-            raise ApiFailure(*draft.NO_QUERY)
-        query, found = checksum.split_checksum(raw_query)
-        if not found:
-            raise ApiFailure("checksumError", answers.CHECKSUM_MISSING)
-        sha1 = len(found) == 1 and len(found[0]) == _SHA1_LENGTH
-        if not (sha1 and caller.signed("", query, found[0])):
-            raise ApiFailure("checksumError")
-        if query.startswith(self._modern_names):
-            raise ApiFailure(
-                "checksumError", "The first parameter must not begin with the name of a call."
-            )
-        return query
+        """Return the query that the checksum of a request signs; raises `ApiFailure`."""
+        return verified(caller, raw_query, self._today_names)
 
     async def _create(self, incoming: Incoming) -> web.Response:
         given = _bound("create", incoming)
@@ -231,8 +238,7 @@ class Draft:
         query = checksum.signed_query(
             "join", urlencode(values), caller.secrets[0], algorithm=algorithm
         )
-        sockname = incoming.request.get_extra_info("sockname")
-        return f"http://{sockname[0]}:{sockname[1]}/t/{caller.name}/bigbluebutton/api/join?{query}"
+        return f"{self._urls.base(incoming.request, caller.name)}api/join?{query}"
 
 
 def _bound(call: str, incoming: Incoming) -> dict[str, str]:

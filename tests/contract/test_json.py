@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from gateway.calls.table import table
-from gateway.live import Live
+from gateway.dispatch import Dispatch
 from schemas import answers, checksum, documents, json_form
 from schemas.documents import Raw
 from tests.contract.test_shapes import enter
@@ -293,7 +292,7 @@ async def test_failures_are_json_as_well(run: World) -> None:
 
 
 async def test_every_call_fails_in_json(run: World) -> None:
-    for name, call in table(run.parts, Live(run.parts)).items():
+    for name, call in Dispatch(run.parts).calls.items():
         if "GET" not in call.methods:
             continue
         reply = await run.call(name, secret="wrong", headers=JSON)

@@ -6,8 +6,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from gateway.calls.table import table
-from gateway.live import Live
+from gateway.dispatch import Dispatch
 from scheduler import credentials
 from schemas import checksum
 from tests.gateway import world
@@ -95,7 +94,7 @@ async def test_the_first_callback_counts(run: World) -> None:
 async def test_other_calls_are_never_scripts_and_do_nothing(run: World) -> None:
     """A page of another origin must not be able to make anything happen."""
     await run.create("there")
-    for name, call in table(run.parts, Live(run.parts)).items():
+    for name, call in Dispatch(run.parts).calls.items():
         if call.reads or "GET" not in call.methods:
             continue
         params = {"format": "jsonp", "callback": "f", "name": "Room", "meetingID": "there"}
