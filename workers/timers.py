@@ -17,6 +17,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from scheduler import credentials
 from scheduler.bus.errors import BusError
 from scheduler.bus.interface import Bus
 from scheduler.database import Database
@@ -85,7 +86,8 @@ class Timers:
         await asyncio.sleep(0)  # the timetable shuts down in a callback of the loop
 
     async def clean(self) -> None:
-        """Have removed what is older than the retention."""
+        """Have removed what is older than the retention, and secrets whose rotation is over."""
+        await credentials.drop_previous(self._database)
         settings = self._settings
         await cleaner.remove_old(
             self._database, settings.keep_days, hook_keep_days=settings.hook_keep_days

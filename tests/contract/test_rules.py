@@ -306,12 +306,12 @@ async def test_a_create_goes_to_the_node_as_the_rules_make_it(run: World) -> Non
     entry = run.parts.meetings.lookup(1, "room-42")
     assert entry is not None
     assert entry.view["seats"] == 5
-    five = {"secret": OTHER_SECRET, "prefix": "/t/acme-5/bigbluebutton/api"}
-    assert (await run.call("create", CREATE, **five)).ok
+    five, other = "/t/acme-5/bigbluebutton/api", "/t/other/bigbluebutton/api"
+    assert (await run.call("create", CREATE, secret=OTHER_SECRET, prefix=five)).ok
     logos = {call["params"]["logo"] for call in await run.node_calls("create")}
     assert "https://five.example/l.png" in logos
-    other = {"secret": OTHER_SECRET, "prefix": "/t/other/bigbluebutton/api"}
-    assert (await run.call("create", {**CREATE, "webVoice": "7"}, **other)).ok
+    sent = {**CREATE, "webVoice": "7"}
+    assert (await run.call("create", sent, secret=OTHER_SECRET, prefix=other)).ok
     assert [c for c in await run.node_calls("create") if "webVoice" in c["params"]]
 
 
