@@ -34,16 +34,31 @@ def request_bytes(
 async def exchange(origin: str, request: bytes) -> Reply:
     """Send bytes and return the answer; status 0 when the connection closed without one."""
     parts = urlsplit(origin)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=1 << 24)
     try:
         writer.write(request)
         async with asyncio.timeout(TIMEOUT_S):
-            answer = await reader.read()
+            return await _answer(reader)
     except ConnectionError:
         return Reply(0, {}, "")
     finally:
         writer.close()
-    return read(answer)
+
+
+async def _answer(reader: asyncio.StreamReader) -> Reply:
+    """Read as far as the answer says that it goes; the server may keep the connection longer."""
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return Reply(0, {}, "")
+    reply = read(head)
+    length = reply.headers.get("Content-Length")
+    if length is None:
+        return read(head + await reader.read())
+    try:
+        return read(head + await reader.readexactly(int(length)))
+    except asyncio.IncompleteReadError as cut:  # the answer to HEAD has no body
+        return read(head + cut.partial)
 
 
 def read(answer: bytes) -> Reply:

@@ -1,0 +1,1 @@
+"""Vulnerabilities that this field has really had: each is a test that would have caught it."""
