@@ -209,13 +209,13 @@ async def test_readiness_names_what_is_missing(run: World, bus: FragileBus) -> N
 @pytest.mark.parametrize(
     ("headers", "body", "status", "key"),
     [
-        ("Content-Encoding: gzip\r\nContent-Length: 5", b"12345", {400}, None),
+        ("Content-Encoding: gzip\r\nContent-Length: 5", b"12345", {200}, b"unsupportedContentType"),
         ("Transfer-Encoding: chunked", b"zz\r\n", {400}, None),
         (
             "Transfer-Encoding: chunked",
             (b"10000\r\n" + b"x" * 65_536 + b"\r\n") * 17 + b"0\r\n\r\n",
             {200},
-            b"requestTooLarge",
+            b"malformedXml",
         ),
     ],
 )
