@@ -117,11 +117,12 @@ class Recordings:
                 cursor = after
             self._cursor = Cursor(max(0, cursor.updated_ms - OVERLAP_MS))
 
-    async def harvest(self, node_id: int) -> None:
-        """Bring the index up to date with one node, unless that took very long the last time."""
+    async def harvest(self, node_id: int, *, at_once: bool = False) -> None:
+        """Bring the index up to date with one node; one that took long the last time may rest."""
         node = self._directory.current.nodes.get(node_id)
         now_s = time.monotonic()
-        if node is None or now_s < self._rest_until_s.get(node_id, 0.0):
+        rests = now_s < self._rest_until_s.get(node_id, 0.0) and not at_once
+        if node is None or rests:
             return
         if self._cursor is None:
             # The meetings first: what the node lists is looked up among them.

@@ -36,7 +36,7 @@ def get_tracks(node: Node, call: ApiCall) -> str | web.Response:
                 f"{call.origin}/textTrack/{node.state.draw.lower(24)}/{recording.record_id}/"
                 f"{track['kind']}_{track['lang']}.vtt"
             ),
-            **track,
+            **{name: value for name, value in track.items() if name != "bytes"},
         }
         for track in recording.tracks
     ]
@@ -52,6 +52,7 @@ def put_track(node: Node, call: ApiCall) -> str | web.Response:
     kind, lang = call.given("kind"), call.given("lang")
     label = call.given("label") or lang
     track = {"kind": kind, "label": label, "lang": lang, "source": "upload"}
+    track["bytes"] = str(len(call.files["file"]))
     others = [one for one in recording.tracks if (one["kind"], one["lang"]) != (kind, lang)]
     recording.tracks = [*others, track]
     node.state.store_recording(recording)

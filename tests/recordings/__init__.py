@@ -1,0 +1,1 @@
+"""Recordings: from what nodes list to what callers see and change."""
