@@ -57,6 +57,8 @@ class CreateCommand(TypedDict):
     given_attendee_pw: str
     given_moderator_pw: str
     renew: bool
+    #: A breakout room: our id of the meeting whose node, seats and window it shares.
+    parent: NotRequired[str]
 
 
 class EndCommand(TypedDict):
@@ -125,6 +127,8 @@ class MeetingView(TypedDict):
     bound: NodeAnswer | None
     end_reason: str
     live: bool
+    #: A breakout room: our id of its parent.
+    parent: NotRequired[str]
 
 
 class SeenUser(TypedDict):

@@ -4,6 +4,7 @@ Owns the English texts behind `message`; clients test only the key. Pure: the in
 number. Used by the placement worker and by what-if.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,7 +19,9 @@ _FIXED: Final = {
     Reason.DISABLED: "The integration is switched off for this subscription.",
     Reason.UNAVAILABLE: "The service is not available at the moment. Please try again shortly.",
     Reason.MAX_MEETINGS: "The number of simultaneous meetings of this subscription is reached.",
+    Reason.NO_PARENT: "No parent meeting exists for the breakout room",
 }
+_CREDENTIAL_MEETINGS: Final = "The number of simultaneous meetings of this credential is reached."
 
 
 def sentence(reason: Reason) -> str:
@@ -26,32 +29,42 @@ def sentence(reason: Reason) -> str:
     return _FIXED.get(reason, "The request was refused.")
 
 
-def seats_sentence(
-    reason: Reason,
-    *,
-    free_seats: int,
-    seats: int,
-    asked_seats: int,
-    duration_s: int,
-    fits_at_s: int | None,
-    permanent: bool,
-    now_s: int,
-) -> str:
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The numbers of a refusal: what is free of how many seats, and what was asked for."""
+
+    free_seats: int
+    seats: int
+    asked_seats: int
+    duration_s: int
+    fits_at_s: int | None
+    #: No waiting helps.
+    permanent: bool
+    #: The seats, or the meetings, are those of the credential alone.
+    of_credential: bool
+
+
+def seats_sentence(reason: Reason, figures: Figures, *, now_s: int) -> str:
     """Return e.g. `5 of 20 seats are free; 10 seats for 90 minutes fit at 11:40 UTC.` as text."""
+    of_credential = figures.of_credential
     if reason is Reason.MAX_MEETINGS:
-        return _FIXED[reason]
-    asked = f"{_count(asked_seats, 'seat')} for {_count(max(1, duration_s // 60), 'minute')}"
-    if permanent and reason is Reason.MAX_PARTICIPANTS:
-        return f"{asked} were asked for, but the subscription has {_count(seats, 'seat')} in all."
-    if permanent:
+        return _CREDENTIAL_MEETINGS if of_credential else _FIXED[reason]
+    minutes = max(1, figures.duration_s // 60)
+    asked = f"{_count(figures.asked_seats, 'seat')} for {_count(minutes, 'minute')}"
+    seats = _count(figures.seats, "seat")
+    if figures.permanent and reason is Reason.MAX_PARTICIPANTS:
+        whose = "this credential" if of_credential else "the subscription"
+        return f"{asked} were asked for, but {whose} has {seats} in all."
+    if figures.permanent:
         return f"{asked} were asked for, but no server takes a meeting of this size."
-    verb = "is" if free_seats == 1 else "are"
-    free = f"{max(0, free_seats)} of {_count(seats, 'seat')} {verb} free"
+    verb = "is" if figures.free_seats == 1 else "are"
+    whose = " of this credential" if of_credential else ""
+    free = f"{max(0, figures.free_seats)} of {seats}{whose} {verb} free"
     if reason is Reason.NO_NODE:
         free += ", but no server can take the meeting now"
-    if fits_at_s is None:
+    if figures.fits_at_s is None:
         return f"{free}; {asked} do not fit within the next four weeks."
-    return f"{free}; {asked} fit {_clock(fits_at_s, now_s)}."
+    return f"{free}; {asked} fit {_clock(figures.fits_at_s, now_s)}."
 
 
 def _count(number: int, noun: str) -> str:

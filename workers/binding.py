@@ -236,13 +236,15 @@ def create_params(meeting_id: str, seats: int, doc: MeetingDoc) -> list[tuple[st
     """Return the parameters of the create call at the node.
 
     `duration` is never among them: windows end reservations, not meetings. The reserved seats are
-    always sent, so that the node enforces them too.
+    always sent, so that the node enforces them too; a breakout room reserves none, and has the
+    limit that its create asked for.
     """
     params = [("name", doc["name"]), ("meetingID", node_meeting_id(meeting_id))]
     params += [("attendeePW", doc["attendee_pw"]), ("moderatorPW", doc["moderator_pw"])]
     own = {"name", "meetingID", "attendeePW", "moderatorPW", "maxParticipants", "duration"}
     params += [(name, value) for name, value in doc["params"] if name not in own]
-    params.append(("maxParticipants", str(seats)))
+    limit = str(seats) if seats else dict(doc["params"]).get("maxParticipants", "0")
+    params.append(("maxParticipants", limit))
     params.append(("meta_seatkeep-meeting", meeting_id))
     return params
 

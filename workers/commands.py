@@ -5,13 +5,13 @@ command, same meeting id of a caller) and the answers. Called by the placement l
 decided here is true once the turn is committed.
 """
 
-from typing import cast
+from typing import Final, cast
 
 import orjson
 
 from scheduler.bus.interface import Envelope, Item
 from scheduler.core import commands as core
-from scheduler.core.admission import decide
+from scheduler.core.admission import decide, due_booking
 from scheduler.ledger.records import MeetingRecord
 from schemas import refusals
 from schemas.messages import Answer, CreateCommand, EndCommand, JoinCommand
@@ -19,6 +19,9 @@ from schemas.values import EndReason, MeetingState, Reason
 from workers import joins
 from workers.live import Live, Waiter
 from workers.shard import PlaceCall, Shard, Turn
+
+#: Refusals of the core that are not about seats.
+_WITHOUT_FIGURES: Final = frozenset((Reason.NO_PARENT, Reason.NOT_UNIQUE, Reason.NOT_FOUND))
 
 
 def handle(shard: Shard, turn: Turn, envelope: Envelope, item: Item) -> None:
@@ -47,14 +50,7 @@ def create(shard: Shard, turn: Turn, envelope: Envelope, command: CreateCommand)
     if not _enabled(shard, command):
         shard.answer(turn, envelope, command["id"], _refused(Reason.DISABLED), store=True)
         return
-    asked = core.Create(
-        meeting=command["id"],
-        subscription=command["subscription"],
-        key=f"{command['credential']}:{command['external_id']}",
-        seats=command["seats"],
-        duration_s=command["duration_s"],
-    )
-    verdict = decide(shard.pool, asked, turn.now_s)
+    verdict = decide(shard.pool, _asked(command), turn.now_s)
     if isinstance(verdict, core.Admitted):
         _admitted(shard, turn, envelope, command, verdict)
     elif isinstance(verdict, core.Repeated):
@@ -65,13 +61,31 @@ def create(shard: Shard, turn: Turn, envelope: Envelope, command: CreateCommand)
         shard.answer(turn, envelope, command["id"], answer, store=True)
 
 
+def _asked(command: CreateCommand) -> core.Create | core.OpenRoom:
+    key = f"{command['credential']}:{command['external_id']}"
+    parent = command.get("parent")
+    if parent is not None:
+        return core.OpenRoom(command["id"], parent, key, command["credential"])
+    return core.Create(
+        meeting=command["id"],
+        subscription=command["subscription"],
+        key=key,
+        seats=command["seats"],
+        duration_s=command["duration_s"],
+        credential=command["credential"],
+    )
+
+
 def _enabled(shard: Shard, command: CreateCommand) -> bool:
-    directory = shard.directory
-    subscription = directory.subscriptions.get(command["subscription"]) if directory else None
+    if shard.directory is None:
+        return False
+    credential = shard.directory.credentials.get(command["credential"])
     return (
-        subscription is not None
-        and subscription.enabled
-        and subscription.id in shard.pool.subscriptions
+        credential is not None
+        and credential.enabled
+        and credential.subscription.enabled
+        and credential.subscription_id == command["subscription"]
+        and credential.subscription_id in shard.pool.subscriptions
     )
 
 
@@ -110,6 +124,7 @@ def _admitted(
         version=1,
         updated_ms=turn.now_ms,
         doc=orjson.dumps(command["doc"]),
+        parent_id=command.get("parent"),
     )
     item = Live(record=record, doc=command["doc"], body_waits="body_bytes" in command["doc"])
     item.waiters.append(Waiter(envelope, record.id, repeated=False))
@@ -148,6 +163,7 @@ def _repeated(
         shard.answer(turn, envelope, command["id"], answer, store=False)
         return
     turn.count("repeated")
+    _take_over(shard, turn, item)
     if command["renew"]:
         asked = core.Extend(meeting=item.record.id, duration_s=command["duration_s"])
         verdict = decide(shard.pool, asked, turn.now_s)
@@ -158,7 +174,22 @@ def _repeated(
         if isinstance(verdict, core.Admitted):
             shard.pool.apply(verdict)
             shard.sync(turn, item)
+            shard.sync_rooms(turn, item)
     _attach(shard, turn, envelope, item, command["id"], repeated=True)
+
+
+def _take_over(shard: Shard, turn: Turn, item: Live) -> None:
+    """Give a running meeting the window of its due booking, if that fits without evictions."""
+    meeting = shard.pool.meetings[item.record.id]
+    if due_booking(shard.pool, meeting.key) is None:
+        return
+    verdict = decide(shard.pool, core.TakeOver(meeting=meeting.id), turn.now_s)
+    if isinstance(verdict, core.Admitted) and verdict.replaces is not None:
+        _retire(shard, turn, shard.lives[verdict.replaces])
+        shard.pool.apply(verdict)
+        shard.sync(turn, item)
+        shard.sync_rooms(turn, item)
+        turn.count("adopted")
 
 
 def _attach(
@@ -199,16 +230,19 @@ def succeeded(item: Live, *, repeated: bool) -> Answer:
 def refusal(verdict: core.Refused, now_s: int) -> Answer:
     """Return the answer of a refused create, with its figures as a sentence."""
     detail = verdict.detail
-    message = refusals.seats_sentence(
-        verdict.reason,
+    figures = refusals.Figures(
         free_seats=detail.free_seats,
         seats=detail.seats,
         asked_seats=detail.asked_seats,
         duration_s=detail.duration_s,
         fits_at_s=detail.fits_at_s,
         permanent=detail.permanent,
-        now_s=now_s,
+        of_credential=detail.of_credential,
     )
+    if verdict.reason in _WITHOUT_FIGURES:
+        message = refusals.sentence(verdict.reason)
+    else:
+        message = refusals.seats_sentence(verdict.reason, figures, now_s=now_s)
     return {"ok": False, "reason": verdict.reason.value, "message": message}
 
 

@@ -99,12 +99,14 @@ def node_health(shard: Shard, turn: Turn, health: NodeHealth) -> None:
 def lose(shard: Shard, turn: Turn, item: Live) -> None:
     """The node of a meeting is lost: a guarantee stays with the subscription, the rest is gone."""
     state = item.record.state
-    if state in (MeetingState.PLACING, MeetingState.LOST):
-        return  # a meeting being placed moves to the next node by itself
+    if state in (MeetingState.PLACING, MeetingState.LOST, MeetingState.ENDED):
+        return  # a meeting being placed moves by itself; a room is gone with its meeting
     turn.count("lost")
-    if state != MeetingState.HELD:
+    if state != MeetingState.HELD or item.record.parent_id is not None:
         shard.forget(turn, item, EndReason.NODE_LOST)
         return
+    for room in shard.rooms_of(item):
+        shard.forget(turn, room, EndReason.NODE_LOST)
     shard.pool.lose(item.record.id)
     shard.sync(turn, item)
     item.record.end_reason = EndReason.NODE_LOST.value

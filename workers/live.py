@@ -69,7 +69,7 @@ class Live:
     def view(self) -> MeetingView:
         """Return the meeting as readers see it."""
         record = self.record
-        return {
+        view: MeetingView = {
             "kind": "meeting",
             "id": record.id,
             "pool": record.pool_id,
@@ -87,6 +87,9 @@ class Live:
             "end_reason": record.end_reason,
             "live": record.live,
         }
+        if record.parent_id is not None:
+            view["parent"] = record.parent_id
+        return view
 
     def event(self, kind: EventKind, at_ms: int, *, user: str = "") -> Event:
         """Return an event of this meeting; ids shown are the caller's own."""

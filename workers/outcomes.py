@@ -14,6 +14,7 @@ from scheduler.core import commands as core
 from scheduler.core.admission import decide
 from schemas import refusals
 from schemas.events import EventKind
+from schemas.identifiers import node_meeting_id
 from schemas.messages import Answer, NodeAnswer
 from schemas.values import EndReason, MeetingState, Reason
 from workers import commands
@@ -85,15 +86,18 @@ def placed(shard: Shard, turn: Turn, item: Live, outcome: Placed) -> None:
     if item.record.bound is not None:
         return
     item.bound = outcome.answer
-    item.record.bound = orjson.dumps(outcome.answer)
     item.record.internal_id = outcome.answer["internal_id"]
+    if item.record.internal_id == node_meeting_id(item.record.id):
+        # A node takes the id of a room as its internal one; callers see theirs in its place.
+        item.bound["internal_id"] = item.record.external_id
+    item.record.bound = orjson.dumps(item.bound)
     item.confirmed_ms = turn.now_ms
     if item.record.state == MeetingState.PLACING:
         shard.pool.confirm(item.record.id)
         shard.sync(turn, item)
         turn.count("placed")
         shard.tell(turn, item, EventKind.MEETING_CREATED, "created")
-        if item.record.state == MeetingState.OVERTIME:
+        if item.record.state == MeetingState.OVERTIME and item.record.parent_id is None:
             # Its node took longer than its window.
             shard.tell(turn, item, EventKind.WINDOW_ENDED, "window")
         shard.answer_waiters(
@@ -110,8 +114,10 @@ def failed(shard: Shard, turn: Turn, item: Live, outcome: PlaceFailed, *, tries_
     """Move the reservation to the next node, or release it and refuse."""
     node = outcome.node
     item.tried.add(node)
-    shard.suspect_ms[node] = turn.now_ms
-    shard.mark_node(node)
+    if item.record.parent_id is None:
+        # A room can fail for reasons of its own: it says nothing of the node.
+        shard.suspect_ms[node] = turn.now_ms
+        shard.mark_node(node)
     # Whatever the node did after all is ended by the next poll that lists it.
     if item.record.state != MeetingState.PLACING:
         _answer_ended(shard, turn, item)

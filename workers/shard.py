@@ -17,9 +17,10 @@ from scheduler.bus.interface import Envelope
 from scheduler.core import books, model
 from scheduler.directory import Directory, Node
 from scheduler.ledger.records import Batch, MeetingRecord
+from schemas import refusals
 from schemas.events import EventKind
 from schemas.messages import Answer, NodeHealth
-from schemas.values import EndReason, MeetingState, Window
+from schemas.values import EndReason, MeetingState, Reason, Window
 from workers import live as lives
 from workers.live import Live, SeenUser
 
@@ -108,7 +109,7 @@ class Shard:
         self._recent_until: deque[tuple[int, str]] = deque()
 
     def follow(self, directory: Directory) -> None:
-        """Take over the nodes and subscriptions of this pool as they are configured now."""
+        """Take over nodes, subscriptions and credentials of this pool as they are configured."""
         self.directory = directory
         nodes = {node.id: node for node in directory.nodes.values() if node.pool_id == self.pool_id}
         for node_id in [known for known in self.pool.nodes if known not in nodes]:
@@ -124,6 +125,15 @@ class Shard:
                     subscription.id,
                     seats=subscription.seats,
                     meetings_max=subscription.meetings_max,
+                )
+        for known in [
+            known for known in self.pool.credentials if known not in directory.credentials
+        ]:
+            self.pool.put_credential(known)
+        for credential in directory.credentials.values():
+            if credential.subscription.pool_id == self.pool_id:
+                self.pool.put_credential(
+                    credential.id, seats=credential.seats, meetings_max=credential.meetings_max
                 )
 
     def mark_node(self, node_id: int) -> None:
@@ -167,6 +177,8 @@ class Shard:
                     node=item.record.node_id,
                     state=MeetingState(item.record.state),
                     connected=item.connected,
+                    credential=item.record.credential_id,
+                    parent=item.record.parent_id,
                 )
                 for item in self.lives.values()
             )
@@ -198,7 +210,8 @@ class Shard:
                 self.forget(turn, item, EndReason.EXPIRED)
                 continue
             self.sync(turn, item)
-            if item.record.state == MeetingState.OVERTIME:
+            # A room reserves nothing, so nobody is told of its window.
+            if item.record.state == MeetingState.OVERTIME and item.record.parent_id is None:
                 self.tell(turn, item, EventKind.WINDOW_ENDED, "window")
         return turn
 
@@ -224,8 +237,25 @@ class Shard:
             turn.batch.changed[record.id] = record
         turn.shown[record.id] = item
 
+    def rooms_of(self, item: Live) -> list[Live]:
+        """Return the breakout rooms of a meeting that are not over."""
+        return [self.lives[room] for room in self.pool.rooms.get(item.record.id, ())]
+
+    def sync_rooms(self, turn: Turn, item: Live) -> None:
+        """Copy what the core says of a meeting's rooms, after its window changed."""
+        for room in self.rooms_of(item):
+            if room.record.state != MeetingState.ENDING:
+                self.sync(turn, room)
+
     def doom(self, turn: Turn, item: Live, reason: EndReason) -> None:
-        """End the meeting as far as seats go; its node follows after the commit."""
+        """End the meeting as far as seats go; its node follows after the commit.
+
+        Its rooms go with it. A node ends them by itself; asking it to is safe, and makes sure.
+        """
+        for room in self.rooms_of(item):
+            if room.record.state != MeetingState.ENDING:
+                room.seats_needed = item.seats_needed
+                self.doom(turn, room, reason)
         self.pool.doom(item.record.id)
         item.record.end_reason = reason.value
         self.sync(turn, item)
@@ -236,8 +266,16 @@ class Shard:
         """The meeting is gone: free everything, tell outsiders, keep the row as history.
 
         A meeting whose create failed was never there for outsiders, so nothing is told of it; one
-        whose loss with its node was told is not told again.
+        whose loss with its node was told is not told again. Its rooms are gone as well.
         """
+        for room in self.rooms_of(item):
+            self.forget(turn, room, reason)
+        refused: Answer = {
+            "ok": False,
+            "reason": Reason.NOT_FOUND.value,
+            "message": refusals.sentence(Reason.NOT_FOUND),
+        }
+        self.answer_waiters(turn, item, lambda _: refused, store=True)
         record = item.record
         was_lost = record.state == MeetingState.LOST
         self.pool.end(record.id)

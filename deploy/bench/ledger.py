@@ -20,7 +20,7 @@ import orjson
 from sqlalchemy import insert
 from sqlmodel import col
 
-from scheduler.core import admission, commands, model
+from scheduler.core import admission, books, commands, model
 from scheduler.database import Database
 from scheduler.ledger.interface import Ledger
 from scheduler.ledger.opening import open_ledger
@@ -112,7 +112,7 @@ class _Load:
 
 
 def _core() -> model.Pool:
-    pool = model.Pool(model.Rules(), _START_S)
+    pool = model.Pool(books.Rules(), _START_S)
     for node in range(1, _NODES + 1):
         pool.put_node(node, name=f"node-{node:04}", seats=_PLENTY)
     for subscription in range(1, _SUBSCRIPTIONS + 1):
