@@ -1,9 +1,10 @@
 """Session tokens: who they belong to, which node answers for them, and what callers see of it."""
 
+import asyncio
 import contextlib
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -16,7 +17,9 @@ from gateway import app as gateway_app
 from gateway.calls import join_urls
 from gateway.meetings import Meetings
 from gateway.parts import unix_ms
-from scheduler import changes
+from scheduler import changes, sessions
+from scheduler.database import Database
+from scheduler.ledger.errors import StoreDown
 from scheduler.ledger.reading import Reader
 from schemas.tables import CredentialRow, SessionRow, SubscriptionRow
 from tests.gateway.world import BASE_DOMAIN, OTHER_SECRET, SECRET, Reply, World
@@ -25,6 +28,7 @@ OTHER = "/t/other/bigbluebutton/api"
 ACME = "/t/acme/bigbluebutton/api"
 OPEN_CALLS = ("getJoinUrl", "learningDashboard", "stuns", "enter", "guestWait", "configXML")
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+NOTHING: Mapping[str, str] = {}
 TWO = {"role": "MODERATOR", "redirect": "false", "auto_connect": "true"}
 
 
@@ -51,10 +55,10 @@ async def _asked(
     run: World,
     call: str,
     token: str,
+    more: Mapping[str, str] = NOTHING,
     *,
     prefix: str = ACME,
     headers: dict[str, str] | None = None,
-    **more: str,
 ) -> Reply:
     query = urlencode({"sessionToken": token, **more})
     return await run.raw("GET", run.url(call, query, prefix=prefix), headers=headers)
@@ -65,7 +69,7 @@ def _response(reply: Reply) -> Mapping[str, Any]:
     return found
 
 
-def _switch(run: World, **settings: bool) -> None:
+def _switch(run: World, **settings: Any) -> None:
     for node in run.nodes:
         node.node.settings = dataclasses.replace(node.node.settings, **settings)
 
@@ -93,7 +97,8 @@ async def _at(run: World, url: str) -> Reply:
 async def test_the_join_url_leads_through_us_and_lets_the_user_in_once_more(run: World) -> None:
     created = await run.create("room 42/ä")
     token = await _token(run, "room 42/ä", fullName="Ada & L")
-    reply = await _asked(run, "getJoinUrl", token, sessionName="second", **{"userdata-x": "a b"})
+    more = {"sessionName": "second", "userdata-x": "a b"}
+    reply = await _asked(run, "getJoinUrl", token, more)
     assert reply.headers["Content-Type"] == "application/json"
     found = _response(reply)
     assert found["returncode"] == "SUCCESS"
@@ -341,7 +346,7 @@ async def test_guests_of_old_nodes_wait_and_come_in_through_us(run: World) -> No
     entered = _response(await _asked(run, "enter", token))
     assert entered["externMeetingID"] == "room-42"
     assert entered["meetingID"] == created["internalMeetingID"]
-    waiting = _response(await _asked(run, "guestWait", token, redirect="false"))
+    waiting = _response(await _asked(run, "guestWait", token, {"redirect": "false"}))
     assert waiting["guestStatus"] == "ALLOW"
     led = await _asked(run, "guestWait", token)
     assert led.status == 302
@@ -365,9 +370,6 @@ async def test_the_token_may_come_in_a_form_and_one_checksum_is_let_pass(run: Wo
 async def test_a_join_goes_on_when_its_token_cannot_be_stored(
     run: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scheduler import sessions
-    from scheduler.ledger.errors import StoreDown
-
     async def down(*_: object) -> None:
         raise StoreDown("no store")
 
@@ -439,3 +441,35 @@ async def test_a_join_url_of_another_meeting_is_never_made_over(run: World) -> N
 class _CallerDouble:
     secrets = ("s",)
     algorithms = frozenset(("sha1", "sha384"))
+
+
+async def test_joins_at_once_share_their_writes(
+    run: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[int] = []
+    keep = sessions.keep
+
+    async def counted(database: Database, records: Sequence[sessions.SessionRecord]) -> None:
+        writes.append(len(records))
+        await keep(database, records)
+
+    await run.create(maxParticipants="60")
+    monkeypatch.setattr(sessions, "keep", counted)
+    tokens = await asyncio.gather(*(_token(run, userID=f"u{n}") for n in range(50)))
+    assert sum(writes) == len(set(tokens)) == 50
+    assert len(writes) < 25, writes
+    async with _another_gateway(run) as other:
+        for token in tokens:
+            assert "stunServers" in (await _asked(other, "stuns", token)).text
+
+
+async def test_lists_are_lists_in_json_too(run: World) -> None:
+    assert _response(await run.call("getSessions", {"format": "json"}))["sessions"] == []
+    assert _response(await run.call("hooks/list", {"format": "json"}))["hooks"] == []
+    await run.create()
+    await _token(run)
+    await run.call("hooks/create", {"callbackURL": "https://app.example/"})
+    (found,) = _response(await run.call("getSessions", {"format": "json"}))["sessions"]
+    assert found["userName"] == "Ada L"
+    (hook,) = _response(await run.call("hooks/list", {"format": "json"}))["hooks"]
+    assert hook["callbackURL"] == "https://app.example/"
