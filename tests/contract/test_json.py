@@ -1,5 +1,7 @@
 """Answers as JSON: who gets them, and that they say what the XML says."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -259,6 +261,28 @@ async def test_the_json_says_what_the_xml_says(run: World) -> None:
         assert list(json) == xml.shape
         expected = orjson.loads(json_form.converted(xml.text.encode()))["response"]
         assert json == expected
+
+
+async def test_lists_of_other_calls_as_json(run: World) -> None:
+    assert said(await run.call("hooks/list", headers=JSON))["hooks"] == []
+    await run.call("hooks/create", {"callbackURL": "https://cb.example/?a=1&b=2"})
+    [hook] = said(await run.call("hooks/list", headers=JSON))["hooks"]
+    assert hook["callbackURL"] == "https://cb.example/?a=1&b=2"
+    assert (hook["permanentHook"], hook["rawData"]) == (False, False)
+    assert said(await run.call("getRecordings", headers=JSON))["recordings"] == []
+    assert said(await run.call("getSessions", headers=JSON))["sessions"] == []
+
+
+def test_the_mapping_is_written_down() -> None:
+    """Every element of the tables stands in the README, and in the row that it belongs to."""
+    text = (Path(json_form.__file__).parents[1] / "gateway" / "README.md").read_text()
+    rows = [set(re.findall(r"`(\w+)`", row)) for row in text.splitlines() if row.startswith("| `")]
+    arrays = {name for name, objects in json_form.LISTS.items() if objects}
+    assert arrays in rows
+    assert set(json_form.LISTS) - arrays in rows
+    assert set(json_form.TEXTS) in rows
+    for names, rest in ((json_form.NUMBERS, "null"), (json_form.FLAGS, "true false null")):
+        assert {*names, *rest.split()} in rows
 
 
 async def test_a_redirect_stays_one(run: World) -> None:
