@@ -211,8 +211,7 @@ def is_unset(text: str) -> bool:
 
 
 def _not_boolean(values: Mapping[str, str], name: str) -> bool:
-    text = values.get(name, "").lower()
-    return text not in _BOOLEANS and text not in _UNSET
+    return values.get(name, "").lower() not in _BOOLEANS
 
 
 def create_violation(params: Params) -> Violation | None:
@@ -231,9 +230,10 @@ def create_violation(params: Params) -> Violation | None:
     voice_bridge = values.get("voiceBridge", "")
     if not is_unset(voice_bridge) and not _INTEGRAL.match(voice_bridge):
         found.append(("validationError", "Voice bridge must be an integral value"))
-    if _not_boolean(values, "record"):
+    # What stands for "unset" is never forwarded, so it must not fail a create.
+    if not is_unset(values.get("record", "")) and _not_boolean(values, "record"):
         found.append(("validationError", "Record must be a boolean value (true or false)"))
-    if _not_boolean(values, "isBreakoutRoom"):
+    if not is_unset(values.get("isBreakoutRoom", "")) and _not_boolean(values, "isBreakoutRoom"):
         found.append(
             (
                 "validationError",
