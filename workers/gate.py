@@ -48,6 +48,8 @@ class Grant:
     users: set[str] = field(default_factory=set)
     #: False when its time is over and no final report came: the rest may have been given away.
     open: bool = True
+    #: Part of `until_ms` that makes up for the clock of the worker which gave it.
+    margin_ms: int = 0
 
     @property
     def rest(self) -> int:
@@ -224,8 +226,8 @@ class Gate:
                     for user, known in self._expected.items()
                 ],
                 "grants": {
-                    grant_id: (grant.gateway, grant.seats, grant.until_ms, list(grant.users))
-                    for grant_id, grant in self._grants.items()
+                    grant_id: (g.gateway, g.seats, g.until_ms - g.margin_ms, list(g.users))
+                    for grant_id, g in self._grants.items()
                 },
             }
         )
@@ -243,5 +245,7 @@ def loaded(present: Iterable[str], stored: bytes | None, *, lease_ms: int) -> Ga
     for user, since_ms, until_ms, seen in sorted(doc["expected"], key=lambda item: item[2]):
         gate.expect(user, since_ms, until_ms).seen = seen
     for grant_id, (gateway, seats, until_ms, users) in doc["grants"].items():
-        gate.restore_grant(grant_id, Grant(gateway, seats, until_ms + CLOCKS_APART_MS, set(users)))
+        grant = Grant(gateway, seats, until_ms + CLOCKS_APART_MS, set(users))
+        grant.margin_ms = CLOCKS_APART_MS
+        gate.restore_grant(grant_id, grant)
     return gate
