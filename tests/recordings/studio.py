@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from deploy.simulator.app import RunningNode
 from deploy.simulator.model import Recording
@@ -16,16 +16,19 @@ from tests.gateway import world
 from tests.gateway.world import Reply, World
 from workers.recordings import Recordings
 
-#: Another subscription than that of the default credential.
-OTHER: dict[str, str] = {
-    "prefix": "/t/other/bigbluebutton/api",
-    "secret": world.OTHER_SECRET,
-}
-#: Another credential of the same subscription.
-SIBLING: dict[str, str] = {
-    "prefix": "/t/acme-5/bigbluebutton/api",
-    "secret": world.OTHER_SECRET,
-}
+
+class Who(NamedTuple):
+    """A caller."""
+
+    prefix: str
+    secret: str
+
+
+US = Who("/bigbluebutton/api", world.SECRET)
+#: Another subscription than ours.
+OTHER = Who("/t/other/bigbluebutton/api", world.OTHER_SECRET)
+#: Another credential of our subscription.
+SIBLING = Who("/t/acme-5/bigbluebutton/api", world.OTHER_SECRET)
 
 
 @dataclass
@@ -40,12 +43,14 @@ class Studio:
         self.harvester = _harvester(self.run)
         return self.harvester
 
-    async def record(
-        self, meeting_id: str, *, who: dict[str, str] | None = None, **params: str
-    ) -> str:
+    async def call(self, call: str, who: Who, params: dict[str, str]) -> Reply:
+        """Make a signed call."""
+        return await self.run.call(call, params, secret=who.secret, prefix=who.prefix)
+
+    async def record(self, meeting_id: str, who: Who = US, /, **params: str) -> str:
         """Hold a meeting that is recorded, and return the id of its recording."""
         given = {"name": f"Room {meeting_id}", "meetingID": meeting_id, "record": "true", **params}
-        created = await self.run.call("create", given, **(who or {}))
+        created = await self.call("create", who, given)
         assert created.ok, created.text
         internal_id = created["internalMeetingID"]
         node = self.holder(internal_id)
@@ -53,7 +58,7 @@ class Studio:
         await self.run.control(node, "POST", f"{path}/recording-marks")
         await self.run.control(node, "POST", f"{path}/end")
         # The room is free at once for the next meeting of the same id.
-        await self.run.call("end", {"meetingID": meeting_id}, **(who or {}))
+        await self.call("end", who, {"meetingID": meeting_id})
         return internal_id
 
     def holder(self, internal_id: str) -> RunningNode:
@@ -79,13 +84,13 @@ class Studio:
         for node in self.run.nodes:
             await self.run.control(node, "DELETE", "/simulator/calls")
 
-    async def listed(self, who: dict[str, str] | None = None, **params: str) -> list[str]:
+    async def listed(self, who: Who = US, /, **params: str) -> list[str]:
         """Return the record ids that a caller is shown."""
-        reply = await self.run.call("getRecordings", params, **(who or {}))
+        reply = await self.call("getRecordings", who, params)
         assert reply.ok, reply.text
         return [element.text or "" for element in reply.root.iterfind("recordings/*/recordID")]
 
-    async def shown(self, record_id: str, **params: str) -> Any:
+    async def shown(self, record_id: str, /, **params: str) -> Any:
         """Return one recording as its owner is shown it."""
         asked = {"recordID": record_id, "state": "any", **params}
         reply = await self.run.call("getRecordings", asked)
@@ -93,9 +98,9 @@ class Studio:
         assert len(found) == 1, reply.text
         return found[0]
 
-    async def change(self, call: str, who: dict[str, str] | None = None, **params: str) -> Reply:
+    async def change(self, call: str, who: Who = US, /, **params: str) -> Reply:
         """Make a call that changes recordings."""
-        return await self.run.call(call, params, **(who or {}))
+        return await self.call(call, who, params)
 
 
 def _harvester(run: World) -> Recordings:

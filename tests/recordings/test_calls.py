@@ -6,9 +6,9 @@ import pytest
 
 from schemas import checksum
 from tests.gateway.world import SECRET
-from tests.recordings.studio import OTHER, SIBLING, Studio
+from tests.recordings.studio import OTHER, SIBLING, US, Studio
 
-CHANGES = (
+CHANGES: tuple[tuple[str, dict[str, str]], ...] = (
     ("publishRecordings", {"publish": "false"}),
     ("deleteRecordings", {}),
     ("updateRecordings", {"meta_course": "stolen"}),
@@ -56,10 +56,10 @@ async def test_the_newest_recording_comes_first(stage: Studio) -> None:
 
 async def test_two_tenants_with_the_same_meeting_ids_see_their_own(stage: Studio) -> None:
     ours = await stage.record("room-42")
-    others = await stage.record("room-42", who=OTHER)
-    siblings = await stage.record("room-42", who=SIBLING)
+    others = await stage.record("room-42", OTHER)
+    siblings = await stage.record("room-42", SIBLING)
     await stage.harvest()
-    for who, record_id in ((None, ours), (OTHER, others), (SIBLING, siblings)):
+    for who, record_id in ((US, ours), (OTHER, others), (SIBLING, siblings)):
         assert await stage.listed(who) == [record_id]
         assert await stage.listed(who, meetingID="room-42,") == [record_id]
         assert await stage.listed(who, recordID=f"{ours},{others},{siblings}") == [record_id]
@@ -68,7 +68,7 @@ async def test_two_tenants_with_the_same_meeting_ids_see_their_own(stage: Studio
 
 async def test_a_beginning_of_another_tenants_id_finds_nothing(stage: Studio) -> None:
     ours = await stage.record("room-42")
-    others = await stage.record("room-42", who=OTHER)
+    others = await stage.record("room-42", OTHER)
     await stage.harvest()
     for prefix in (others, others[:40], others[:12], "%", "_", others[:-1] + "_"):
         assert await stage.listed(recordID=prefix) == [], prefix
@@ -82,7 +82,7 @@ async def test_a_list_with_one_foreign_id_changes_nothing(
     stage: Studio, call: str, params: dict[str, str]
 ) -> None:
     ours = await stage.record("room-42", meta_course="77")
-    others = await stage.record("room-42", who=OTHER, meta_course="77")
+    others = await stage.record("room-42", OTHER, meta_course="77")
     await stage.harvest()
     for ids in (
         others, f"{ours},{others}", f"{others},{ours}", f"{ours},unknown", ours[:40], f"{ours},%",

@@ -147,7 +147,7 @@ async def test_a_restarted_harvester_goes_on_where_the_last_one_was(stage: Studi
 async def test_a_recording_that_shows_up_after_its_meeting_is_forgotten_has_its_owner(
     stage: Studio,
 ) -> None:
-    record_id = await stage.record("room-42", who=OTHER)
+    record_id = await stage.record("room-42", OTHER)
     state = stage.holder(record_id).node.state
     late = state.recordings.pop(record_id)
     await stage.harvest()

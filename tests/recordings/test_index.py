@@ -3,7 +3,7 @@
 import itertools
 import random
 import time
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from hypothesis import given, settings
@@ -39,7 +39,7 @@ def doc(**fields: Any) -> Doc:
         "data": [],
         "more": [],
     }
-    return Doc(**(made | fields))
+    return cast("Doc", made | fields)
 
 
 def row(record_id: str, **fields: Any) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def index(database: Database) -> RecordingIndex:
     return RecordingIndex(database, now_ms=lambda: NOW_MS + 1)
 
 
-async def listed(database: Database, credential_id: int = 1, **asked: str) -> list[str]:
+async def listed(database: Database, credential_id: int = 1, /, **asked: str) -> list[str]:
     page = await index(database).listed(
         credential_id, recording_requests.wanted(Params(dict(asked))), listed_max=1_000
     )
@@ -171,7 +171,7 @@ async def _put_meetings(database: Database, *records: Any) -> None:
 
 def _meeting(number: int, **fields: Any) -> Any:
     asked = {"params": [("record", fields.pop("record", "true"))], "meta": {}}
-    given = {
+    given: dict[str, Any] = {
         "node_id": 1,
         "state": "held",
         "internal_id": f"conference-{number}",

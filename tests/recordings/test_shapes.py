@@ -1,5 +1,7 @@
 """Reading what nodes of all kinds list, and the document that is made of it."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +37,7 @@ def read(text: str) -> list[Listed]:
     return recordings.read_page(etree.fromstring(text))[0]
 
 
-def rendered(one: Listed, external_id: str = "room-42") -> etree._Element:
+def rendered(one: Listed, external_id: str = "room-42") -> Any:
     markup = recordings.rendered(
         one.doc,
         record_id=one.record_id,

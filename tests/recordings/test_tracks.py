@@ -7,7 +7,7 @@ import pytest
 
 from schemas import checksum
 from tests.gateway.world import SECRET
-from tests.recordings.studio import OTHER, Studio
+from tests.recordings.studio import OTHER, US, Studio, Who
 
 VTT = b"WEBVTT\n\n00:00.000 --> 00:02.000\nHello\n"
 
@@ -25,10 +25,8 @@ def _form(content: bytes, *, name: str = "file", more: bytes = b"") -> tuple[byt
     return body, "multipart/form-data; boundary=frame"
 
 
-async def _tracks(
-    stage: Studio, who: dict[str, str] | None = None, **params: str
-) -> dict[str, Any]:
-    reply = await stage.run.call("getRecordingTextTracks", params, **(who or {}))
+async def _tracks(stage: Studio, who: Who = US, /, **params: str) -> dict[str, Any]:
+    reply = await stage.call("getRecordingTextTracks", who, params)
     assert reply.status == 200
     assert reply.headers["Content-Type"].startswith("application/json")
     assert "\n" not in reply.text
@@ -78,14 +76,14 @@ async def test_another_tenants_recording_has_no_tracks(stage: Studio) -> None:
     record_id = await stage.record("room-42")
     await stage.harvest()
     await _put(stage, f"recordID={record_id}&kind=captions&lang=de", *_form(VTT))
-    for who, asked in ((OTHER, record_id), (None, record_id[:40]), (None, f"{record_id},x")):
+    for who, asked in ((OTHER, record_id), (US, record_id[:40]), (US, f"{record_id},x")):
         answer = await _tracks(stage, who, recordID=asked)
         assert answer == {
             "returncode": "FAILED",
             "messageKey": "noRecordings",
             "message": "No recording found for ID",
         }
-    others = await stage.record("room-42", who=OTHER)
+    others = await stage.record("room-42", OTHER)
     await stage.harvest()
     await stage.forget_calls()
     answer = await _put(stage, f"recordID={others}&kind=captions&lang=de", *_form(VTT))
@@ -142,7 +140,7 @@ async def test_an_upload_without_a_file_is_empty(stage: Studio) -> None:
 
 async def test_an_unsigned_field_of_the_form_never_reaches_the_node(stage: Studio) -> None:
     ours = await stage.record("room-42")
-    others = await stage.record("room-42", who=OTHER)
+    others = await stage.record("room-42", OTHER)
     await stage.harvest()
     field = (
         f'--frame\r\nContent-Disposition: form-data; name="recordID"\r\n\r\n{others}\r\n'
