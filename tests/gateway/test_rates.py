@@ -11,9 +11,11 @@ from multidict import CIMultiDict
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
+from gateway.dispatch import Dispatch
 from gateway.failures import ApiFailure
 from gateway.keys import Caller
 from gateway.limits import KEYS_MAX, Limits, Origins, Rate
+from scheduler.checks import API_CALLS
 from scheduler.settings import Settings, read_rates
 from schemas import checksum
 from schemas.requested import Terms
@@ -210,6 +212,11 @@ def test_a_rate_without_a_burst_takes_one_second_at_once() -> None:
         "join": (0.5, 1),
         "hooks/create": (1.0, 9),
     }
+
+
+async def test_every_call_can_be_limited_and_refused_by_its_name(tmp_path: Path) -> None:
+    async with world.running(tmp_path) as run:
+        assert set(Dispatch(run.parts).calls) == API_CALLS
 
 
 async def test_a_caller_above_its_rate_is_answered_with_a_clear_failure(tmp_path: Path) -> None:
