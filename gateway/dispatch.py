@@ -195,6 +195,8 @@ class Dispatch:
         except ApiFailure as failure:
             if failure.key == _UNSIGNED:
                 self._limits.bad_checksum(request)
+                if call.unsigned is not None and not request.body_exists:
+                    raise ApiFailure(*call.unsigned(raw)) from failure
             raise
         return bodies.decoded(query, clean=True), None
 

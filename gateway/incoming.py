@@ -13,7 +13,7 @@ from aiohttp import web
 
 from gateway.bodies import Body
 from gateway.keys import Caller
-from schemas.params import Params
+from schemas.params import Params, Violation
 
 GET: Final = frozenset(("GET", "HEAD"))
 GET_POST: Final = frozenset(("GET", "HEAD", "POST"))
@@ -79,6 +79,9 @@ class Call:
     forms: bool = True
     #: Whether it changes nothing, so that browser applications may be allowed to make it.
     reads: bool = False
+    #: What it says to a query (as received) whose checksum is wrong or missing; recording calls
+    #: complain about some other things first. It must not depend on the credential.
+    unsigned: Callable[[str], Violation] | None = None
 
 
 Calls: TypeAlias = dict[str, Call]

@@ -6,21 +6,23 @@ Called by the dispatch.
 """
 
 import asyncio
+import functools
 from collections.abc import Sequence
 from typing import Final
 
 import structlog
 from aiohttp import web
 
+from gateway import bodies
 from gateway.failures import ApiFailure, xml
-from gateway.incoming import GET, GET_POST, Call, Calls, Incoming
+from gateway.incoming import GET_POST, Call, Calls, Incoming
 from gateway.parts import Parts
 from scheduler import recording_changes
 from scheduler.directory import Node
 from scheduler.recording_changes import Outcome
 from scheduler.recordings import RecordingIndex, Wish
-from schemas import documents, recording_requests, recordings
-from schemas.params import Params
+from schemas import checksum, documents, recording_requests, recordings
+from schemas.params import Params, Violation
 from schemas.recording_requests import Change
 
 #: A caller waits this long for the nodes at most; what is not made by then is made later.
@@ -30,6 +32,7 @@ IDS_MAX: Final = 1_000
 NO_RECORD_ID: Final = ("missingParamRecordID", "You must specify a recordID.")
 _NO_PUBLISH: Final = ("missingParamPublish", "You must specify a publish value true or false.")
 _NOT_FOUND: Final = ("notFound", "We could not find recordings")
+_UNSIGNED: Final = ("checksumError", "You did not pass the checksum security check")
 #: Node states that are not worth a question.
 _DOWN: Final = "down"
 _DISABLED: Final = "disabled"
@@ -47,10 +50,14 @@ class Recordings:
     def calls(self) -> Calls:
         """Return the calls by name."""
         return {
-            "getRecordings": Call(self.get_recordings, GET_POST, reads=True),
-            "publishRecordings": Call(self.publish_recordings, GET),
-            "deleteRecordings": Call(self.delete_recordings, GET),
-            "updateRecordings": Call(self.update_recordings, GET_POST),
+            "getRecordings": Call(
+                self.get_recordings, GET_POST, reads=True, unsigned=lambda _: _UNSIGNED
+            ),
+            "publishRecordings": Call(
+                self.publish_recordings, unsigned=functools.partial(_unsigned, published=True)
+            ),
+            "deleteRecordings": Call(self.delete_recordings, unsigned=_unsigned),
+            "updateRecordings": Call(self.update_recordings, GET_POST, unsigned=_unsigned),
         }
 
     async def get_recordings(self, incoming: Incoming) -> web.Response:
@@ -145,6 +152,17 @@ class Recordings:
                 )
         except TimeoutError:
             return Outcome(open=wishes, reason=f"no answer within {_CHANGE_TIMEOUT_S:g} s")
+
+
+def _unsigned(query: str, *, published: bool = False) -> Violation:
+    """Return the complaint about a query whose checksum is wrong, in the order of a real server."""
+    rest, found = checksum.split_checksum(query)
+    if len(found) != 1 or not found[0]:
+        return _UNSIGNED
+    given = bodies.decoded(rest, clean=True)
+    if not given.get("recordID"):
+        return NO_RECORD_ID
+    return _NO_PUBLISH if published and not given.get("publish") else _UNSIGNED
 
 
 def _record_ids(given: Params) -> list[str]:

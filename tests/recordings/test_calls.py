@@ -191,6 +191,22 @@ async def test_changes_complain_about_what_is_missing(stage: Studio, call: str) 
     assert reply["message"] == "You must specify a publish value true or false."
 
 
+async def test_what_is_missing_is_told_before_a_wrong_checksum(stage: Studio) -> None:
+    async def told(call: str, query: str) -> str:
+        return (await stage.run.raw("GET", stage.run.url(call, query))).key
+
+    for call, params in CHANGES:
+        assert await told(call, "") == "checksumError"
+        assert await told(call, "recordID=1&checksum=") == "checksumError"
+        assert await told(call, "checksum=1") == "missingParamRecordID"
+        assert await told(call, "checksum=1&checksum=1") == "checksumError"
+        rest = "&".join(f"{name}={value}" for name, value in params.items())
+        assert await told(call, f"recordID=1&{rest}&checksum=1") == "checksumError"
+    assert await told("publishRecordings", "recordID=1&checksum=1") == "missingParamPublish"
+    reply = await stage.run.raw("GET", stage.run.url("getRecordings", "checksum=1"))
+    assert reply["message"] == "You did not pass the checksum security check"
+
+
 async def test_too_many_ids_at_once_are_refused(stage: Studio) -> None:
     ids = ",".join(map(str, range(1_001)))
     assert (await stage.change("deleteRecordings", recordID=ids)).key == "requestTooLarge"
