@@ -83,13 +83,17 @@ _NUMBER: Final = re.compile(r"-?[0-9]{1,15}\Z")
 _DEPTH_MAX: Final = 32
 
 
+class MalformedError(ValueError):
+    """The document is not well-formed."""
+
+
 def is_document(body: bytes) -> bool:
     """Tell whether a body is an answer that has a JSON form."""
     return body.startswith(_START)
 
 
 def converted(document: bytes) -> bytes:
-    """Return an answer as JSON; `document` is one of our own making."""
+    """Return an answer as JSON; raises `MalformedError`, which no answer of our making does."""
     parser = etree.XMLParser(
         resolve_entities=False,
         no_network=True,
@@ -97,7 +101,10 @@ def converted(document: bytes) -> bytes:
         remove_comments=True,
         remove_pis=True,
     )
-    root = etree.fromstring(document, parser)
+    try:
+        root = etree.fromstring(document, parser)
+    except etree.XMLSyntaxError as error:
+        raise MalformedError(str(error)) from error
     return orjson.dumps({"response": _object(root, 0)})
 
 

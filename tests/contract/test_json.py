@@ -6,10 +6,13 @@ from typing import Any
 
 import orjson
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
+from gateway import dialects
 from gateway.dispatch import Dispatch
 from schemas import answers, checksum, documents, json_form
 from schemas.documents import Raw
@@ -205,6 +208,21 @@ async def test_a_form_says_what_it_wants(run: World) -> None:
 
 async def test_compressions_that_nobody_knows_are_no_reason_to_refuse(run: World) -> None:
     assert (await run.call("getMeetings", headers={"Accept-Encoding": "UTF-8"})).ok
+
+
+@given(accept=st.text("jsonapplictexm/*;,=q01. +\x00ä", max_size=60), query=st.text(max_size=40))
+def test_no_wish_is_too_odd(accept: str, query: str) -> None:
+    headers = {"Accept": f"application/json,{accept}", "Origin": query}
+    request = make_mocked_request("GET", "/bigbluebutton/api/x?format=json", headers=headers)
+    assert dialects.asked(request) is not None
+    assert dialects.Manner(f"format={query}&{query}", f"json{accept}", query)
+
+
+async def test_what_is_no_document_stays_as_it_came() -> None:
+    for body in (b"<response><returncode>", b"<config/>", b"{}", b""):
+        manner = dialects.Manner("format=json", "", "")
+        response = web.Response(body=body, content_type="text/xml")
+        assert (await manner.dressed(response)).body == body
 
 
 # --- calls
