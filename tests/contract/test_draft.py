@@ -514,3 +514,17 @@ async def test_the_dialect_speaks_json_too(run: World) -> None:
     assert orjson.loads(reply.text) == {"response": {"returnCode": "SUCCESS", "running": False}}
     reply = await call(run, "getMeetings", format="json")
     assert orjson.loads(reply.text)["response"]["returnCode"] == "FAILED"
+
+
+async def test_pages_may_read_only_what_changes_nothing(run: World) -> None:
+    origin = "https://app.example.org"
+    await credentials.change_credential(run.database, "acme", origins=origin, jsonp=True)
+    await run.directory.refresh()
+    for name in CALLS:
+        query = signed("meetingID=none&random=1&format=jsonp&callback=f")
+        url = run.url(name, query, prefix=BASE)
+        reply = await run.raw("GET", url, headers={"Origin": origin})
+        reads = name in {"isMeetingRunning", "listAttendees", "getMeetingInfo", "getMeetings"}
+        assert reply.headers.get("Access-Control-Allow-Origin") == (origin if reads else None)
+        assert reply.text.startswith("/**/f(") == reads
+        assert '"returnCode":' in reply.text

@@ -215,7 +215,7 @@ def test_no_wish_is_too_odd(accept: str, query: str) -> None:
     headers = {"Accept": f"application/json,{accept}", "Origin": query}
     request = make_mocked_request("GET", "/bigbluebutton/api/x?format=json", headers=headers)
     assert dialects.asked(request) is not None
-    assert dialects.Manner(f"format={query}&{query}", f"json{accept}", query)
+    assert dialects.Manner(f"format={query}&{query}", f"json{accept}", query) is not None
 
 
 async def test_what_is_no_document_stays_as_it_came() -> None:
