@@ -90,9 +90,8 @@ def credential_show(name: NameArgument, *, json: JsonOption = False) -> None:
     until_ms = row.pop("previous_until_ms")
     if row["previous"] and until_ms is not None:
         row["previous"] = f"valid until {datetime.fromtimestamp(until_ms // 1000, UTC):%F %T} UTC"
-    _lines(row)
-    if rules:
-        typer.echo(f"rules\n  {rules.replace(chr(10), chr(10) + '  ')}")
+    printing.fields(row)
+    printing.rules(rules)
 
 
 @credential.command("set")
@@ -202,7 +201,7 @@ def credential_try(
         printing.document(found)
         return
     typer.echo("sent")
-    _lines(found["sent"], indent="  ")
+    printing.fields(found["sent"], indent="  ")
     if found["refusal"] is not None:
         typer.echo(f"refused  {found['refusal']['key']}: {found['refusal']['message']}")
         return
@@ -215,7 +214,7 @@ def credential_try(
         for url in found["callbacks"]:
             typer.echo(f"calls back  {url}")
     typer.echo("node")
-    _lines(found["node"], indent="  ")
+    printing.fields(found["node"], indent="  ")
 
 
 def _effects(rule: Mapping[str, Any]) -> list[str]:
@@ -229,11 +228,3 @@ def _effects(rule: Mapping[str, Any]) -> list[str]:
 
 def _shown(value: str | None) -> str:
     return "absent" if value is None else repr(value)
-
-
-def _lines(row: Mapping[str, Any], *, indent: str = "") -> None:
-    width = max(map(len, row), default=0)
-    words = {None: "-", True: "yes", False: "no"}
-    for name, value in row.items():
-        shown = words[value] if value is None or isinstance(value, bool) else value
-        typer.echo(f"{indent}{name.ljust(width)}  {shown}".rstrip())

@@ -174,6 +174,27 @@ def subscription_list(*, json: JsonOption = False) -> None:
     printing.table(_rows(rows, columns, names), columns, as_json=json)
 
 
+@subscription.command("show")
+def subscription_show(
+    slug: Annotated[str, typer.Argument(help="Slug of the subscription.")],
+    *,
+    json: JsonOption = False,
+) -> None:
+    """Show all that is set on a subscription, its rules too."""
+    rows = perform(lambda parts: operations.list_subscriptions(parts.database))
+    row = next((row for row in rows if row.slug == slug), None)
+    if row is None:
+        printing.fail(f"there is no subscription {slug}")
+    names = ["slug", *operations.SubscriptionTerms.__annotations__]
+    shown = {name: getattr(row, name) for name in names}
+    if json:
+        printing.document(shown)
+        return
+    rules = shown.pop("rules")
+    printing.fields(shown)
+    printing.rules(rules)
+
+
 @endpoint.command("add")
 def endpoint_add(
     subscription: Annotated[str, typer.Argument(help="Slug of the subscription.")],

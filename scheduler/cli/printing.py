@@ -34,6 +34,19 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json:
         typer.echo("  ".join(padded).rstrip())
 
 
+def fields(row: Mapping[str, Any], *, indent: str = "") -> None:
+    """Print names and values, a line for each."""
+    width = max(map(len, row), default=0)
+    for name, value in row.items():
+        typer.echo(f"{indent}{name.ljust(width)}  {_text(value)}".rstrip())
+
+
+def rules(text: str) -> None:
+    """Print parameter rules, when there are any."""
+    if text:
+        typer.echo("\n  ".join(["rules", *text.splitlines()]))
+
+
 def document(value: Any) -> None:
     """Print JSON."""
     sys.stdout.write(

@@ -113,7 +113,15 @@ def test_a_subscription_is_set_and_cleared(made: Place) -> None:
     rows = json.loads(_done(made, "subscription", "list", "--json"))
     [row] = [row for row in rows if row["slug"] == "uni"]
     assert (row["seats"], row["enabled"]) == (50, False)
-    _done(made, "subscription", "set", "uni", "--enable", "--welcome", "Hello")
+    options = ("--enable", "--welcome", "Hello", "--rules-file", "-")
+    _done(made, "subscription", "set", "uni", *options)
+    shown = json.loads(_done(made, "subscription", "show", "uni", "--json"))
+    assert (shown["enabled"], shown["welcome_text"], shown["meetings_max"]) == (True, "Hello", None)
+    assert shown["rules"] == "", "what came from standard input: nothing"
+    text = _done(made, "subscription", "show", "uni")
+    assert re.search(r"^seats +50$", text, re.MULTILINE)
+    nobody = made.run("subscription", "show", "nobody")
+    assert (nobody.exit_code, nobody.errors) == (1, "seatkeep: there is no subscription nobody\n")
 
 
 @pytest.mark.parametrize(

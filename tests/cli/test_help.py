@@ -42,8 +42,9 @@ def test_the_commands_that_operators_rely_on_are_there() -> None:
     assert {
         "up", "gateway", "worker", "migrate", "status", "settings", "simulator",
         "node add", "node list", "node state", "subscription add", "subscription list",
-        "subscription set", "credential add", "credential list", "credential show",
-        "credential set", "credential rotate", "credential revoke", "credential try",
+        "subscription set", "subscription show",
+        "credential add", "credential list", "credential show", "credential set",
+        "credential rotate", "credential revoke", "credential try",
         "endpoint add", "endpoint list",
     } <= found  # fmt: skip
 
