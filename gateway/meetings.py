@@ -7,8 +7,8 @@ everything. Never writes and never calls nodes. Used by every call.
 
 import asyncio
 import re
-from collections.abc import Callable
-from typing import Any, Final, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, cast
 
 import orjson
 import structlog
@@ -58,9 +58,16 @@ class Entry:
         return self.view["state"] in SHOWN
 
 
+class Room(NamedTuple):
+    """A breakout room that a node opened by itself, as the node has it."""
+
+    parent: Entry
+    fields: Mapping[str, Any]
+
+
 def view_of(record: MeetingRecord) -> MeetingView:
     """Return the view of a row."""
-    return MeetingView(
+    view = MeetingView(
         kind="meeting",
         id=record.id,
         pool=record.pool_id,
@@ -78,6 +85,9 @@ def view_of(record: MeetingRecord) -> MeetingView:
         end_reason=record.end_reason,
         live=record.live,
     )
+    if record.parent_id is not None:
+        view["parent"] = record.parent_id
+    return view
 
 
 Key = tuple[int, str]
@@ -159,6 +169,9 @@ class Meetings:
             self._insert(Entry(view, self._sequence))
         else:
             self._bury(meeting_id, version)
+        parent = self._by_id.get(view.get("parent", ""))
+        if parent is not None:
+            parent.fragment = None  # it lists its rooms
         self._documents.pop(view["credential"], None)
         if view["state"] != PLACING:
             for waiter in self._waiters.pop(meeting_id, ()):
@@ -275,17 +288,58 @@ class Meetings:
     def fragment(self, entry: Entry) -> str:
         """Return the elements of a meeting as observed."""
         if entry.fragment is None:
-            entry.fragment = answers.meeting_elements(entry.view, self.observed.fields(entry.view))
+            seen = self.seen(entry, self.observed.fields(entry.view))
+            entry.fragment = answers.meeting_elements(entry.view, seen)
         return entry.fragment
+
+    def seen(self, entry: Entry, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what a node said of a meeting, with the ids of rooms and parents as callers know.
+
+        A node names a room by an id of its own making, which ends with the one that we gave it.
+        """
+        if parent := self.parent_of(entry.view):
+            fields = {**fields, "parentMeetingID": parent}
+        if rooms := fields.get("breakoutRooms"):
+            fields = {**fields, "breakoutRooms": [self._room_name(entry, room) for room in rooms]}
+        return fields
+
+    def _room_name(self, parent: Entry, room: str) -> str:
+        known = self._by_id.get(room.rpartition("-")[2])
+        if known is None or known.view.get("parent") != parent.view["id"]:
+            return room
+        return known.view["external_id"]
+
+    def parent_of(self, view: MeetingView) -> str:
+        """Return the internal id of a breakout room's meeting, "" for a meeting that is no room."""
+        parent = self._by_id.get(view.get("parent", ""))
+        bound = parent.view["bound"] if parent is not None else None
+        return bound["internal_id"] if bound is not None else ""
+
+    def room(self, credential: int, room_id: str) -> Room | None:
+        """Return a breakout room that was opened inside of a meeting of the credential.
+
+        It is known from the node alone: it can be read, and nothing else.
+        """
+        room = self.observed.room(room_id)
+        parent = self._by_id.get(room["parent"]) if room is not None else None
+        if room is None or parent is None or not parent.shown:
+            return None
+        return Room(parent, room["fields"]) if parent.view["credential"] == credential else None
 
     def document(self, credential: int) -> bytes:
         """Return the answer of getMeetings for a credential."""
         document = self._documents.get(credential)
         if document is None:
             mine = self._by_credential.get(credential, {})
-            document = answers.meetings(
-                [self.fragment(entry) for entry in mine.values() if entry.shown]
-            ).encode()
+            fragments = []
+            for entry in mine.values():
+                if entry.shown:
+                    fragments.append(self.fragment(entry))
+                    fragments += [
+                        answers.room_elements(entry.view, room)
+                        for room in self.observed.rooms(entry.view)
+                    ]
+            document = answers.meetings(fragments).encode()
             self._documents[credential] = document
         return document
 

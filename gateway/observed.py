@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from schemas.messages import JoinedThrough, MeetingView, NodeSnapshot
+from schemas.messages import JoinedThrough, MeetingView, NodeSnapshot, RoomSeen
 
 #: A "not running" older than this is not believed.
 STALE_AFTER_MS: Final = 1_000
@@ -24,6 +24,8 @@ _NOTHING: Final[Mapping[str, Any]] = {}
 class _Snapshot:
     as_of_ms: int
     meetings: dict[str, dict[str, Any]]
+    #: Rooms that the node opened by itself, by its internal id.
+    rooms: dict[str, RoomSeen]
 
 
 class Observed:
@@ -43,10 +45,29 @@ class Observed:
             return []
         before = known.meetings if known is not None else {}
         after = snapshot["meetings"]
-        self._snapshots[node] = _Snapshot(as_of_ms, after)
         changed = [name for name, fields in after.items() if before.get(name) != fields]
         changed += [name for name in before if name not in after]
+        rooms_before = known.rooms if known is not None else {}
+        rooms = snapshot.get("rooms", {})
+        if rooms != rooms_before:
+            changed += [room["parent"] for room in (*rooms_before.values(), *rooms.values())]
+        self._snapshots[node] = _Snapshot(as_of_ms, after, rooms)
         return changed
+
+    def rooms(self, view: MeetingView) -> list[Mapping[str, Any]]:
+        """Return the breakout rooms that were opened inside of a meeting, as its node has them."""
+        snapshot = self._snapshots.get(view["node"] or 0)
+        if snapshot is None or not snapshot.rooms:
+            return []
+        return [room["fields"] for room in snapshot.rooms.values() if room["parent"] == view["id"]]
+
+    def room(self, room_id: str) -> RoomSeen | None:
+        """Return the room with this external or internal id that was opened inside of a meeting."""
+        for snapshot in self._snapshots.values():
+            for internal_id, room in snapshot.rooms.items():
+                if room_id in (internal_id, room["fields"].get("meetingID")):
+                    return room
+        return None
 
     def fields(self, view: MeetingView) -> Mapping[str, Any]:
         """Return what the meeting's node said of it, by element name; empty when nothing."""

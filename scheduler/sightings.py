@@ -5,10 +5,14 @@ thousands separators, missing elements, users listed twice. Never calls anybody 
 odd values: what cannot be read is 0 or "". Called by the observer and by the gateway.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from lxml import etree
+
+from schemas import identifiers
+from schemas.messages import RoomSeen
 
 #: Elements that hold numbers; BBB prints some of them as `1,202`.
 NUMBERS: Final = frozenset(
@@ -50,6 +54,32 @@ class MeetingSeen:
     #: All elements of contract 3.6 by name: numbers as int, flags as bool, the rest as str;
     #: `attendees` a list of dicts, `metadata` a dict, `breakoutRooms` a list of ids.
     fields: dict[str, Any]
+
+
+def meeting_id(seen: MeetingSeen) -> str | None:
+    """Return our id of a meeting on a node; None when it is not one that we made.
+
+    A node takes the id that we give a breakout room as its internal one.
+    """
+    found = identifiers.meeting_id_of(seen.node_meeting_id)
+    if found is None and seen.breakout:
+        found = identifiers.meeting_id_of(seen.fields.get("internalMeetingID", ""))
+    return found
+
+
+def rooms(ours: dict[str, MeetingSeen], listed: Iterable[MeetingSeen]) -> dict[str, RoomSeen]:
+    """Return the breakout rooms that were opened inside of our meetings, by their internal id."""
+    parents = {
+        meeting.fields.get("internalMeetingID", ""): known for known, meeting in ours.items()
+    }
+    return {
+        meeting.fields["internalMeetingID"]: RoomSeen(parent=parent, fields=meeting.fields)
+        for meeting in listed
+        if meeting.breakout
+        and meeting.fields.get("internalMeetingID")
+        and meeting_id(meeting) is None
+        and (parent := parents.get(meeting.fields.get("parentMeetingID", "")))
+    }
 
 
 def number(text: str | None) -> int:

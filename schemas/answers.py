@@ -13,7 +13,7 @@ import orjson
 from schemas import documents
 from schemas.documents import Pair, Raw
 from schemas.identifiers import node_meeting_id
-from schemas.messages import MeetingView, NodeAnswer
+from schemas.messages import MeetingDoc, MeetingView, NodeAnswer
 
 #: The default sentence of each key that this product answers itself.
 MESSAGES: Final = {
@@ -49,6 +49,8 @@ _END_SENT: Final = (
 _UNBOUND: Final = NodeAnswer(
     internal_id="", create_time_ms=0, create_date="", voice_bridge="", dial_number=""
 )
+#: Metadata that tell us our own meetings on a node.
+_OWN_META: Final = "seatkeep-"
 _COUNTERS: Final = (
     "participantCount",
     "listenerCount",
@@ -145,6 +147,43 @@ def meeting_elements(view: MeetingView, seen: Mapping[str, Any]) -> str:
     `seen` holds what the node said, by element name (see `scheduler.sightings`); without it the
     meeting shows as created and empty. Ids, passwords, duration and metadata are the caller's own.
     """
+    return _scrubbed(_elements(view, seen), view)
+
+
+def room_elements(parent: MeetingView, seen: Mapping[str, Any]) -> str:
+    """Return the elements of a breakout room that the node of a meeting opened by itself.
+
+    All of it is the node's; the metadata of the meeting, which a room inherits, are without ours.
+    """
+    metadata = seen.get("metadata") or {}
+    doc = MeetingDoc(
+        name=str(seen.get("meetingName", "")),
+        params=[],
+        attendee_pw=str(seen.get("attendeePW", "")),
+        moderator_pw=str(seen.get("moderatorPW", "")),
+        duration_min=_number(seen, "duration"),
+        callbacks=[],
+        meta={key: text for key, text in metadata.items() if not key.startswith(_OWN_META)},
+    )
+    bound = NodeAnswer(
+        internal_id=str(seen.get("internalMeetingID", "")),
+        create_time_ms=_number(seen, "createTime"),
+        create_date=str(seen.get("createDate", "")),
+        voice_bridge=str(seen.get("voiceBridge", "")),
+        dial_number=str(seen.get("dialNumber", "")),
+    )
+    view = parent.copy()
+    view["external_id"] = str(seen.get("meetingID", ""))
+    view["doc"], view["bound"], view["seats"] = doc, bound, 0
+    return _scrubbed(_elements(view, seen), parent)
+
+
+def _scrubbed(elements: str, view: MeetingView) -> str:
+    """Put the caller's id where a node names the meeting by the one that it knows."""
+    return elements.replace(node_meeting_id(view["id"]), documents.escape(view["external_id"]))
+
+
+def _elements(view: MeetingView, seen: Mapping[str, Any]) -> str:
     doc, bound = view["doc"], view["bound"] or _UNBOUND
     params = dict(doc["params"])
     pairs: list[Pair] = [
@@ -167,7 +206,7 @@ def meeting_elements(view: MeetingView, seen: Mapping[str, Any]) -> str:
     ]
     for name in _COUNTERS:
         count = _number(seen, name)
-        pairs.append((name, view["seats"] if name == "maxUsers" and not count else count))
+        pairs.append((name, _limit(view, params) if name == "maxUsers" and not count else count))
     pairs += [
         ("attendees", Raw(_attendees(seen.get("attendees") or ()))),
         ("metadata", Raw(_named(doc["meta"].items()))),
@@ -177,13 +216,14 @@ def meeting_elements(view: MeetingView, seen: Mapping[str, Any]) -> str:
     pairs.append(("isBreakout", breakout))
     if breakout:
         pairs.append(("parentMeetingID", str(seen.get("parentMeetingID", ""))))
-        pairs.append(("sequence", _number(seen, "sequence")))
-        pairs.append(("freeJoin", bool(seen.get("freeJoin", False))))
+        sequence = params.get("sequence", "")
+        number = int(sequence) if sequence.isdecimal() else 0
+        pairs.append(("sequence", _number(seen, "sequence") if "sequence" in seen else number))
+        free = params.get("freeJoin", "").lower() == "true"
+        pairs.append(("freeJoin", bool(seen.get("freeJoin", free))))
     if rooms := seen.get("breakoutRooms"):
         pairs.append(("breakoutRooms", [("breakout", str(room)) for room in rooms]))
-    return documents.elements(pairs).replace(
-        node_meeting_id(view["id"]), documents.escape(view["external_id"])
-    )
+    return documents.elements(pairs)
 
 
 def meeting_info(elements: str) -> str:
@@ -195,6 +235,12 @@ def meetings(rendered: Iterable[str]) -> str:
     """Return the answer of getMeetings around the rendered elements of each meeting."""
     inner = "".join([f"<meeting>{elements}</meeting>" for elements in rendered])
     return documents.success((("meetings", Raw(inner)),)) if inner else NO_MEETINGS
+
+
+def _limit(view: MeetingView, params: Mapping[str, str]) -> int:
+    """Return how many people a meeting is for; a breakout room reserves no seats of its own."""
+    asked = params.get("maxParticipants", "")
+    return view["seats"] or (int(asked) if asked.isdecimal() else 0)
 
 
 def _number(seen: Mapping[str, Any], name: str) -> int:

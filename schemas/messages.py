@@ -189,6 +189,15 @@ class Tick(TypedDict):
     kind: Literal["tick"]
 
 
+class RoomSeen(TypedDict):
+    """A breakout room that a node opened by itself in one of our meetings."""
+
+    #: Our id of the meeting.
+    parent: str
+    #: As the node listed it.
+    fields: dict[str, Any]
+
+
 class NodeSnapshot(TypedDict):
     """View: what a poll saw in full (names included); never stored, for readers only."""
 
@@ -197,6 +206,8 @@ class NodeSnapshot(TypedDict):
     as_of_ms: int
     #: By our meeting id: counters, times and attendees as the node listed them.
     meetings: dict[str, dict[str, Any]]
+    #: By the node's internal id.
+    rooms: NotRequired[dict[str, RoomSeen]]
 
 
 class GateContested(TypedDict):

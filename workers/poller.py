@@ -18,8 +18,7 @@ from scheduler.bus.errors import BusError
 from scheduler.bus.interface import Bus
 from scheduler.settings import Settings
 from scheduler.sightings import MeetingSeen
-from schemas import identifiers
-from schemas.messages import NodeHealth, NodeSeen, NodeSnapshot, SeenMeeting
+from schemas.messages import NodeHealth, NodeSeen, NodeSnapshot, RoomSeen, SeenMeeting
 from workers import node_health
 from workers.node_health import NodeHealthTracker
 
@@ -65,7 +64,7 @@ class NodePoller:
         self._seen_sent_s = 0.0
         #: What was sent last has been seen twice, which is what makes an absence certain.
         self._seen_confirmed = False
-        self._shown: dict[str, dict[str, Any]] | None = None
+        self._shown: tuple[dict[str, dict[str, Any]], dict[str, RoomSeen]] | None = None
         self._shown_s = 0.0
 
     async def poll(self, node: nodes.NodeAddress) -> None:
@@ -80,12 +79,13 @@ class NodePoller:
             ours = {
                 meeting_id: meeting
                 for meeting in listed
-                if (meeting_id := identifiers.meeting_id_of(meeting.node_meeting_id))
+                if (meeting_id := sightings.meeting_id(meeting))
             }
-            if len(ours) < len(listed):
-                foreign = len(listed) - len(ours)
+            # Whoever is in a room is in its meeting too, so rooms are shown and never counted.
+            rooms = sightings.rooms(ours, listed)
+            if foreign := len(listed) - len(ours) - len(rooms):
                 log.debug("node has foreign meetings", node=node.name, meetings=foreign)
-            self._show(as_of_ms, ours)
+            self._show(as_of_ms, ours, rooms)
             seen = self._seen_fact(as_of_ms, ours)
             if seen is not None:
                 facts.append(seen)
@@ -169,19 +169,23 @@ class NodePoller:
             "meetings": meetings,
         }
 
-    def _show(self, as_of_ms: int, ours: dict[str, MeetingSeen]) -> None:
+    def _show(
+        self, as_of_ms: int, ours: dict[str, MeetingSeen], rooms: dict[str, RoomSeen]
+    ) -> None:
         """Broadcast the full picture if it changed or was shown long ago; best effort."""
         now_s = self._monotonic_s()
         meetings = {meeting_id: meeting.fields for meeting_id, meeting in ours.items()}
-        if meetings == self._shown and now_s - self._shown_s < SNAPSHOT_REFRESH_S:
+        if (meetings, rooms) == self._shown and now_s - self._shown_s < SNAPSHOT_REFRESH_S:
             return
-        self._shown, self._shown_s = meetings, now_s
+        self._shown, self._shown_s = (meetings, rooms), now_s
         view: NodeSnapshot = {
             "kind": "node",
             "node": self._node_id,
             "as_of_ms": as_of_ms,
             "meetings": meetings,
         }
+        if rooms:
+            view["rooms"] = rooms
         self._bus.broadcast_soon(dict(view))
 
     async def _publish(self, node: nodes.NodeAddress, facts: list[NodeHealth | NodeSeen]) -> bool:

@@ -5,6 +5,7 @@ settles the node after each call. Called by `api` only; recordings and webhooks 
 their own.
 """
 
+import dataclasses
 import re
 from typing import Final
 
@@ -15,6 +16,7 @@ from deploy.simulator.clock import java_date
 from deploy.simulator.model import Meeting
 from deploy.simulator.node import Node
 from deploy.simulator.rules import Violation
+from deploy.simulator.state import breakout_id
 from deploy.simulator.wire import ApiCall
 from schemas import documents
 
@@ -124,13 +126,24 @@ def _create_breakout(node: Node, call: ApiCall) -> str:
     if parent is None:
         text = "No parent meeting exists for the breakout room"
         return documents.failure("parentMeetingDoesNotExist", text)
-    room = node.state.make_breakout(
-        parent,
-        sequence=call.number("sequence", 1),
-        now_ms=node.clock.now_ms(),
-        name=call.given("name"),
+    # The id of the call becomes the internal one; the external one is made of parent and sequence.
+    internal_id = call.given("meetingID")
+    existing = node.state.meetings.get(internal_id)
+    if existing is not None:
+        given = (call.given("attendeePW"), call.given("moderatorPW"))
+        same = given in {("", ""), (existing.attendee_pw, existing.moderator_pw)}
+        return answers.created(existing, duplicate=True) if same else _ID_NOT_UNIQUE
+    stem, sequence = internal_id.partition("-")[2], call.number("sequence", 1)
+    room = dataclasses.replace(
+        _new_meeting(node, call, node.state.draw.bridge(node.state.bridges)),
+        external_id=breakout_id(parent, stem, sequence),
+        internal_id=internal_id,
+        is_breakout=True,
+        parent_id=parent.internal_id,
+        sequence=sequence,
         free_join=call.is_true("freeJoin"),
     )
+    node.state.add_meeting(room)
     return answers.created(room, duplicate=False)
 
 

@@ -23,6 +23,12 @@ class Full(Exception):  # noqa: N818 - a verdict about a join, not a defect
     """The number of participants allowed for this meeting has been reached."""
 
 
+def breakout_id(parent: Meeting, stem: str, sequence: int) -> str:
+    """Return the external id of a breakout room; `stem` is what was asked for."""
+    text = f"{parent.internal_id}-{stem}-{sequence}".encode()
+    return f"{hashlib.sha1(text, usedforsecurity=False).hexdigest()}-{stem}"
+
+
 class State:
     """Everything one node knows. Methods that end with a meeting drop its users as well."""
 
@@ -109,9 +115,10 @@ class State:
         free_join: bool = False,
     ) -> Meeting:
         """Open a breakout room of a meeting, as its moderator would."""
-        stem = f"{parent.internal_id}-{now_ms}-{sequence}".encode()
-        digest = hashlib.sha1(stem, usedforsecurity=False).hexdigest()
-        external_id = f"{digest}-{now_ms}"
+        external_id = breakout_id(parent, str(now_ms), sequence)
+        while external_id in self.by_external:
+            now_ms += 1
+            external_id = breakout_id(parent, str(now_ms), sequence)
         internal_id, create_ms = self.draw_internal_id(external_id, now_ms)
         room = Meeting(
             external_id=external_id,
@@ -124,6 +131,7 @@ class State:
             voice_bridge=self.draw.bridge(self.bridges),
             dial_number=parent.dial_number,
             max_users=parent.max_users,
+            metadata=dict(parent.metadata),
             is_breakout=True,
             parent_id=parent.internal_id,
             sequence=sequence,

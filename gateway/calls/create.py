@@ -3,18 +3,19 @@
 Owns the translation and the keys of refusals. Decides nothing about seats. Called by the dispatch.
 """
 
+import dataclasses
 from typing import Final
 
 from aiohttp import web
 
-from gateway import enclosures
+from gateway.enclosures import Enclosures
 from gateway.failures import ApiFailure, refuse, xml
 from gateway.incoming import Incoming
 from gateway.keys import Caller
 from gateway.meetings import Entry
 from gateway.parts import Parts
 from schemas import answers, identifiers, params, requested
-from schemas.messages import CreateCommand, MeetingView
+from schemas.messages import CreateCommand
 from schemas.params import Params
 from schemas.values import Reason
 
@@ -28,41 +29,42 @@ class Create:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._enclosures = Enclosures(parts)
 
     async def create(self, incoming: Incoming) -> web.Response:
         """Reserve seats and make the meeting, or confirm it."""
         parts, caller, given = self._parts, incoming.caller, incoming.params
         body = incoming.body
         refuse(params.create_violation(given))
-        parent = await _parent(parts, caller, given)
+        ruled, terms = caller.ruled(given)
+        parent = await _parent(parts, caller, ruled)
+        if parent is not None:
+            # A room has the limit that the caller gives, else that of its meeting.
+            terms = dataclasses.replace(terms, seats=parent.view["seats"])
         if body is not None and body.is_xml:
             await body.documents()
-        ruled, terms = caller.ruled(given)
         asked = requested.requested(
             ruled,
             terms,
             parent=parent.node_meeting_id if parent is not None else None,
         )
-        now_ms = parts.now_ms()
-        answer = await enclosures.outcome(
-            parts,
-            caller.pool,
-            CreateCommand(
-                kind="create",
-                id=identifiers.new_id(),
-                deadline_ms=now_ms + int(parts.settings.create_deadline_s * 1_000),
-                subscription=caller.subscription,
-                credential=caller.credential,
-                external_id=asked.external_id,
-                seats=asked.seats,
-                duration_s=asked.duration_s,
-                doc=asked.doc,
-                given_attendee_pw=asked.given_attendee_pw,
-                given_moderator_pw=asked.given_moderator_pw,
-                renew=asked.renew,
-            ),
-            body,
+        command = CreateCommand(
+            kind="create",
+            id=identifiers.new_id(),
+            deadline_ms=parts.now_ms() + int(parts.settings.create_deadline_s * 1_000),
+            subscription=caller.subscription,
+            credential=caller.credential,
+            external_id=asked.external_id,
+            seats=asked.seats,
+            duration_s=asked.duration_s,
+            doc=asked.doc,
+            given_attendee_pw=asked.given_attendee_pw,
+            given_moderator_pw=asked.given_moderator_pw,
+            renew=asked.renew,
         )
+        if parent is not None:
+            command["parent"] = parent.view["id"]
+        answer = await self._enclosures.outcome(caller.pool, command, body)
         view = answer.get("view")
         if not answer["ok"] or view is None:
             raise _refusal(
@@ -74,7 +76,7 @@ class Create:
                 view,
                 repeated=answer.get("repeated", False),
                 has_user_joined=bool(parts.meetings.observed.fields(view).get("hasUserJoined")),
-                parent=_parent_internal_id(parts, view),
+                parent=parts.meetings.parent_of(view) or "bbb-none",
             )
         )
 
@@ -98,13 +100,7 @@ async def _parent(parts: Parts, caller: Caller, given: Params) -> Entry | None:
     entry = await parts.meetings.find(caller.credential, parent_id)
     if entry is None or not entry.shown:
         raise ApiFailure("parentMeetingDoesNotExist")
+    if given.number("sequence") is None:
+        # BBB itself crashes without it.
+        raise ApiFailure("validationError", "A breakout room needs a sequence, which is a number")
     return entry
-
-
-def _parent_internal_id(parts: Parts, view: MeetingView) -> str:
-    for name, value in view["doc"]["params"]:
-        if name == "parentMeetingID":
-            entry = parts.meetings.by_id(identifiers.meeting_id_of(value) or "")
-            bound = entry.view["bound"] if entry is not None else None
-            return bound["internal_id"] if bound is not None else ""
-    return "bbb-none"

@@ -44,7 +44,8 @@ class Queries:
             refuse(params.running_violation(given))
             entry = await self._meetings.find(caller.credential, meeting_id)
             if entry is None or not entry.shown:
-                return xml(_NOT_RUNNING)
+                room = self._meetings.room(caller.credential, meeting_id)
+                return xml(_RUNNING if room and room.fields.get("running") else _NOT_RUNNING)
         running = self._observed.running(entry.view, self._now_ms())
         if running is None:
             running = await self._live.running(entry)
@@ -58,13 +59,19 @@ class Queries:
         entry = await self._meetings.find(caller.credential, given.get("meetingID"))
         if entry is not None and not entry.shown:
             entry = None
+        if entry is None:
+            room = self._meetings.room(caller.credential, given.get("meetingID"))
+            if room is not None:
+                shown = answers.room_elements(room.parent.view, room.fields)
+                return xml(answers.meeting_info(shown))
         refuse(params.info_violation(given, known=entry is not None))
         if entry is None:
             raise ApiFailure(*params.NOT_FOUND)
         fields = await self._live.info(entry)
         if fields is None:
             return xml(answers.meeting_info(self._meetings.fragment(entry)))
-        return xml(answers.meeting_info(answers.meeting_elements(entry.view, fields)))
+        seen = self._meetings.seen(entry, fields)
+        return xml(answers.meeting_info(answers.meeting_elements(entry.view, seen)))
 
     async def get_meetings(self, incoming: Incoming) -> web.Response:
         """List the caller's meetings from memory."""
