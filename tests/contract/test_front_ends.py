@@ -64,7 +64,7 @@ async def test_greenlight_sends_neither_seats_nor_duration(run: World) -> None:
     reply = await wire.signed(run, "create", create)
     assert reply.ok, reply.text
     seats, minutes = held(run, "k4cvhyvpjwzzgdtqvjkzj7hfsyxjkqdfpx6n2p3o")
-    assert (seats, minutes) == (10, 60)
+    assert (seats, minutes) == (10, 120)
     # Never our own end of the meeting: the reservation ends, the meeting does not.
     assert "duration" not in await made(run)
 

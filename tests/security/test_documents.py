@@ -117,7 +117,9 @@ async def test_any_name_of_a_person_reaches_the_node_as_one_parameter(run: World
     @PROFILE
     @given(TEXT)
     def hold(text: str) -> None:
-        person = {"meetingID": "room-42", "fullName": text, "role": "VIEWER", "userdata-x": text}
+        # The same person each time, who takes one seat.
+        person = {"meetingID": "room-42", "userID": "u1", "role": "VIEWER", "fullName": text}
+        person["userdata-x"] = text
         reply = loops.wait(wire.signed(run, "join", query(person)))
         if not kept(text):
             assert reply.shape == FAILED
