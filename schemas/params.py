@@ -23,6 +23,8 @@ USER_NAME_UNITS_MAX: Final = 255
 _NUMBER_MAX: Final = 2**31 - 1
 
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
+#: What was no UTF-8, and what no answer can hold: an id must come back as it was given.
+_UNSHOWN: Final = re.compile("[\ufffd-\uffff]")
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,10}\Z")
 _INTEGRAL: Final = re.compile(r"[+-]?[0-9]{1,19}\Z")
 _META: Final = re.compile(r"meta_[A-Za-z][A-Za-z0-9-]*\Z")
@@ -249,7 +251,7 @@ def create_violation(params: Params) -> Violation | None:
     if reported is None and (
         "meetingID" not in values
         or "meetingID" in params.altered
-        or "\ufffd" in values["meetingID"]
+        or _UNSHOWN.search(values["meetingID"])
     ):
         # BBB compares the sent id with its sanitised form, after all other rules.
         return INVALID_MEETING_ID
