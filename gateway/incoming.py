@@ -36,7 +36,7 @@ class Incoming:
     #: An open call calls this once it knows that its caller is who he says: raises `ApiFailure`
     #: when the credential may not make the call. Of a signed call it is done already.
     admit: Callable[[], None] = _nothing
-    #: Set by an open call that was shown a wrong token or signature: counts against the address.
+    #: Set by an open call that was shown a wrong signature: counts against the address.
     doubtful: bool = False
 
 

@@ -30,6 +30,10 @@ from scheduler.vault import VaultError
 KNOWN_MAX: Final = 10_000
 #: A join waits this long for its token to be stored.
 STORE_TIMEOUT_S: Final = 2.0
+#: Tokens that are looked for in the store at the same time. Anybody can send wrong ones, and must
+#: not take the connections that others need. They do not count against an address, as wrong
+#: checksums do: an application whose users come with old tokens would be shut out by them.
+LOOKUPS_MAX: Final = 3
 #: Tokens of one transaction.
 _BATCH_MAX: Final = 500
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_.-]{8,128}\Z")
@@ -62,6 +66,7 @@ class Sessions:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._lookups = asyncio.Semaphore(LOOKUPS_MAX)
         self._unwritten: list[SessionRecord] = []
         self._writes: Flights[str, None] = Flights(self._write)
 
@@ -118,9 +123,10 @@ class Sessions:
         await sessions.forget(self._parts.database, caller.credential, _digest(token))
 
     async def _read(self, caller: Caller, digest: str) -> _Known | None:
-        record = await sessions.find(
-            self._parts.database, caller.credential, digest, now_ms=self._parts.now_ms()
-        )
+        async with self._lookups:
+            record = await sessions.find(
+                self._parts.database, caller.credential, digest, now_ms=self._parts.now_ms()
+            )
         if record is None:
             return None
         cookies: dict[str, str] = {}

@@ -155,7 +155,6 @@ class Tokens:
             raise WrongTokenError(_NO_TOKEN)
         session = await self._sessions.find(incoming.caller, token)
         if session is None:
-            incoming.doubtful = True
             raise WrongTokenError(_BAD_TOKEN)
         incoming.admit()
         return session

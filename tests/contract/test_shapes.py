@@ -105,10 +105,6 @@ async def test_a_wrong_method_is_405(run: World, method: str, call: str, allow: 
     assert (reply.status, reply.headers["Allow"]) == (405, allow)
 
 
-async def test_a_call_that_is_not_offered_says_so(run: World) -> None:
-    assert (await run.call("getRecordings")).key == "unsupportedRequest"
-
-
 async def test_head_is_get_without_body(run: World) -> None:
     query = "checksum=8c2d7d0d1d3d080e1cf740f881be40be555bc7c691cb71a2ac16dc9d03417476"
     reply = await run.raw("HEAD", run.url("getMeetings", query))
