@@ -131,7 +131,7 @@ async def test_a_credential_that_refuses_sha1_has_no_draft_signatures(run: World
 async def test_a_signature_of_today_opens_no_draft_call(run: World) -> None:
     """Not as it is, and not with the call's name moved to the front of the query."""
     await run.create(moderatorPW="mp", attendeePW="ap")
-    query = "meetingID=room-42&fullName=Ada&password=mp&random=1&name=x"
+    query = "meetingID=room-42&fullName=Ada&password=mp&random=1&name=x&recordID=r&publish=true"
     for today in Dispatch(run.parts).calls:
         sign = checksum.sign(today, query, world.SECRET, algorithm="sha1")
         for name in CALLS:
@@ -146,7 +146,7 @@ async def test_a_signature_of_today_opens_no_draft_call(run: World) -> None:
 
 async def test_a_draft_signature_opens_no_call_of_today(run: World) -> None:
     await run.create(moderatorPW="mp", attendeePW="ap")
-    query = "meetingID=room-42&fullName=Ada&password=mp&random=1&name=x"
+    query = "meetingID=room-42&fullName=Ada&password=mp&random=1&name=x&recordID=r&publish=true"
     for name, known in Dispatch(run.parts).calls.items():
         for method in known.methods - {"HEAD"}:
             reply = await run.raw(method, run.url(name, signed(query)))
