@@ -166,7 +166,8 @@ class Intake:
                 "b_doc": orjson.dumps(listed.doc),
                 "b_fingerprint": listed.fingerprint,
             }
-            for listed, known in changes
+            # In the order in which callers' changes lock them, so that nobody waits in a circle.
+            for listed, known in sorted(changes, key=lambda change: change[0].record_id)
         ]
         if values:
             async with self._database.write_lock, self._database.begin() as connection:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Select, bindparam, select, update
+from sqlalchemy import Select, bindparam, func, or_, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -26,6 +26,8 @@ from schemas.tables import RecordingRow
 TIMEOUT_S: Final = 20.0
 #: Ids of one statement.
 _CHUNK: Final = 500
+#: More beginnings of ids than this are compared here instead of in the database.
+_PREFIXES_MAX: Final = 50
 #: More recordings than this are rendered outside the event loop.
 _INLINE_MAX: Final = 20
 
@@ -155,7 +157,7 @@ class RecordingIndex:
                 "b_before": wish.packed_before,
                 "b_now_ms": self._now_ms(),
             }
-            for wish in wishes
+            for wish in sorted(wishes, key=lambda wish: wish.record_id)
         ]
         if not undone:
             return
@@ -181,6 +183,9 @@ class RecordingIndex:
         statement = _of(select(_C.id, _C.start_ms, _C.external_id), credential_id)
         if wanted.states is not None:
             statement = statement.where(_C.state.in_(sorted(wanted.states)[:_CHUNK]))
+        if wanted.record_ids and len(wanted.record_ids) <= _PREFIXES_MAX:
+            begins = [func.substr(_C.id, 1, len(one)) == one for one in sorted(wanted.record_ids)]
+            statement = statement.where(or_(*begins))
         meeting_ids = wanted.meeting_ids
         if meeting_ids and len(meeting_ids) <= _CHUNK:
             statement = statement.where(_C.external_id.in_(sorted(meeting_ids)))

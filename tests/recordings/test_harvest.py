@@ -270,6 +270,35 @@ async def test_only_what_differs_is_written(stage: Studio) -> None:
     assert (await stage.shown(record_id)).findtext("participants") == "9"
 
 
+async def test_a_node_rests_for_nine_times_as_long_as_it_was_busy(stage: Studio) -> None:
+    await stage.harvest()
+    await stage.run.fault("slow", delay_s=0.2)
+    await stage.harvest()
+    await stage.run.fault("ok")
+    await stage.forget_calls()
+    for node_id in stage.run.directory.current.nodes:
+        await stage.harvester.harvest(node_id)
+    assert not await stage.run.node_calls("getRecordings")
+
+
+async def test_the_whole_way_works_on_postgresql(tmp_path: Path, postgresql_url: str) -> None:
+    async with studio(tmp_path, database_url=postgresql_url) as stage:
+        record_id = await stage.record("room-42", meta_a="1")
+        others = await stage.record("room-42", OTHER)
+        await stage.harvest()
+        assert await stage.listed() == [record_id]
+        assert await stage.listed(OTHER) == [others]
+        await stage.run.fault("refuse")
+        await stage.change("updateRecordings", recordID=record_id, meta_a="", meta_b="2")
+        await stage.change("deleteRecordings", recordID=record_id)
+        assert await stage.listed(state="deleted", meta_b="2") == [record_id]
+        await stage.run.fault("ok")
+        await stage.harvest()
+        assert stage.recording(record_id).state == "deleted"
+        assert stage.recording(record_id).metadata["b"] == "2"
+        assert (await stage.change("deleteRecordings", recordID=record_id)).key == "notFound"
+
+
 async def test_the_role_harvests_by_itself(tmp_path: Path) -> None:
     async with studio(tmp_path, recordings_interval_s=0.2) as stage:
         record_id = await stage.record("room-42")
