@@ -206,7 +206,7 @@ def _elements(view: MeetingView, seen: Mapping[str, Any]) -> str:
     ]
     for name in _COUNTERS:
         count = _number(seen, name)
-        pairs.append((name, _limit(view, params) if name == "maxUsers" and not count else count))
+        pairs.append((name, (_limit(view, params) or count) if name == "maxUsers" else count))
     pairs += [
         ("attendees", Raw(_attendees(seen.get("attendees") or ()))),
         ("metadata", Raw(_named(doc["meta"].items()))),

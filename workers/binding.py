@@ -31,6 +31,8 @@ _END_PAUSES_S: Final = (0.5, 1, 2, 5, 10, 30)
 _VICTIM_WAIT_S: Final = 2.0
 #: Long bodies on their way at the same time, each with a part of it in memory.
 _LONG_BODIES_MAX: Final = 32
+#: Moderators beyond the reserved seats whom a node lets in where the gate lets them pass.
+_MODERATORS_OVER: Final = 50
 #: The same orphan is not ended again while this call is under way.
 _ORPHAN_CALLS_MAX: Final = 1_000
 
@@ -122,7 +124,7 @@ class Binding:
                 reply = await self._client.call(
                     node,
                     "create",
-                    create_params(item.record.id, item.record.seats, item.doc),
+                    create_params(item.record.id, self._node_seats(item), item.doc),
                     timeout_s=self._settings.node_timeout_s
                     + nodes.body_time_s(self._settings, size),
                     body=body,
@@ -156,6 +158,13 @@ class Binding:
     def forget_body(self, item: Live) -> None:
         """Have the stored body removed of a meeting that needs it no more; returns at once."""
         self._spawn(self._bodies.remove(item.record.id))
+
+    def _node_seats(self, item: Live) -> int:
+        """Return how many the node lets in: the reserved seats, and moderators who may pass."""
+        seats = item.record.seats
+        credential = self._directory().credentials.get(item.record.credential_id)
+        passes = credential is not None and credential.moderators_pass
+        return seats + _MODERATORS_OVER if seats and passes else seats
 
     def _place_failed(self, call: PlaceCall, reason: str) -> None:
         self._report(PlaceFailed(call.meeting, call.node, call.deadline_ms, reason))

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from workers import gate as gates
-from workers.gate import CLOCKS_APART_MS, GRANT_MS, Gate
+from workers.gate import CLOCKS_APART_MS, GRACE_MS, GRANT_MS, Gate
 
 SEATS = 12
 LEASE_MS = 20_000
@@ -185,3 +185,48 @@ class GateMachine(RuleBasedStateMachine):
 
 TestGate = GateMachine.TestCase
 TestGate.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+
+
+def test_what_a_dead_gateway_may_have_given_away_counts_for_a_lease() -> None:
+    gate = Gate((), lease_ms=LEASE_MS)
+    assert gate.admit("a", seats=9, now_ms=0)
+    assert gate.grant("g", "gateway", user="a", want=9, seats=9, now_ms=0) == 2
+    assert gate.contested()
+    gate.expire(GRANT_MS + GRACE_MS)
+    assert (gate.count(), gate.contested()) == (3, False)
+    gate.expire(GRANT_MS + GRACE_MS + LEASE_MS)
+    assert gate.count() == 0
+
+
+def test_a_report_that_comes_late_takes_the_place_of_what_was_assumed() -> None:
+    gate = Gate((), lease_ms=LEASE_MS)
+    assert gate.admit("a", seats=9, now_ms=0)
+    gate.grant("g", "gateway", user="a", want=9, seats=9, now_ms=0)
+    gate.reported("g", ["a", "b"], closed=True, now_ms=GRANT_MS + GRACE_MS + 1)
+    assert gate.count() == 2
+    gate.reported("g", ["a", "b"], closed=True, now_ms=10 * LEASE_MS)
+    assert gate.count() == 0, "the same report once more says nothing"
+
+
+def test_near_the_limit_no_gateway_gets_a_grant() -> None:
+    gate = Gate([f"u{number}" for number in range(8)], lease_ms=LEASE_MS)
+    assert gate.admit("a", seats=12, now_ms=0)
+    assert gate.grant("g", "gateway", user="a", want=9, seats=12, now_ms=0) == 0
+
+
+def test_a_poll_that_began_before_a_join_does_not_prove_its_arrival() -> None:
+    """The person was there in another tab, which may be closed while the new one opens."""
+    gate = Gate((), lease_ms=LEASE_MS)
+    assert gate.admit("a", seats=1, now_ms=1_000)
+    gate.seen("a", 999)
+    gate.left("a")
+    assert not gate.admit("b", seats=1, now_ms=2_000)
+
+
+def test_whoever_is_in_two_rooms_of_a_meeting_is_one_person() -> None:
+    gate = Gate(["a", "a"], lease_ms=LEASE_MS)
+    assert gate.count() == 1
+    gate.left("a")
+    assert not gate.admit("b", seats=1, now_ms=0)
+    gate.left("a")
+    assert gate.admit("b", seats=1, now_ms=0)
