@@ -144,7 +144,9 @@ async def _gateway_process(loaded: Settings) -> None:
 def worker(
     roles: Annotated[
         list[str] | None,
-        typer.Argument(help="placement, observer, timers, relay, deliveries; none means all."),
+        typer.Argument(
+            help="placement, observer, recordings, timers, relay, deliveries; none means all."
+        ),
     ] = None,
 ) -> None:
     """Run worker roles of the pool SEATKEEP_POOL; a second placement worker is a standby."""
