@@ -27,6 +27,7 @@ from schemas import answers, checksum, documents, params
 from schemas.values import Reason
 
 _CALL: Final = "setConfigXML"
+_CHECKSUM: Final = "checksum"
 _NO_CONFIG: Final = ("noConfigFound", "We could not find a config for this request.")
 _NOT_PASSED: Final = ("configXMLError", "You did not pass a config XML")
 _NOT_DECODED: Final = ("configXMLError", "Cannot decode config XML")
@@ -63,17 +64,17 @@ class ConfigXml:
 
     async def default(self, incoming: Incoming) -> web.Response:
         """Answer the document of a node of the pool, without a `response` around it."""
-        raw, answered = None, False
+        raw = None
         for node in self._healthy(incoming.caller.pool):
+            # Servers that old may know no other algorithm.
             query = checksum.signed_query("getDefaultConfigXML", "", node.secret, algorithm="sha1")
             try:
                 raw = await self._exchange(node, "getDefaultConfigXML", query)
             except NodeError:
                 continue
-            answered = True
             if raw.status not in _NOT_THERE:
                 break
-        if raw is None or not answered:
+        if raw is None:
             raise ApiFailure(Reason.UNAVAILABLE)
         _known(raw)
         root = None if raw.status >= _REDIRECT else await _parsed(raw.content)
@@ -154,21 +155,18 @@ class ConfigXml:
         if incoming.body is not None and incoming.body.is_form:
             form, _ = await incoming.body.form()
             text = f"{text}&{form}" if text else form
-        try:
-            pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=params.PARAMS_MAX)
-        except ValueError as error:
-            raise ApiFailure("requestTooLarge", "The request has too many parameters.") from error
-        given = next((value for name, value in pairs if name.strip() == "checksum"), "")
+        # A stranger may send a megabyte of it.
+        pairs, signed = await asyncio.to_thread(_sorted, text)
+        given = next((value for name, value in pairs if name.strip() == _CHECKSUM), "")
         if not given:
             raise ApiFailure("checksumError", answers.CHECKSUM_MISSING)
-        signed = params.sorted_query(urlencode(pairs))
         if not incoming.caller.signed(_CALL, signed, given):
             incoming.doubtful = True
             raise ApiFailure(*_WRONG)
         incoming.admit()
         found: dict[str, str] = {}
         for name, value in pairs:
-            if name.strip() != "checksum":
+            if name.strip() != _CHECKSUM:
                 found.setdefault(name, value)
         return found
 
@@ -184,6 +182,15 @@ class ConfigXml:
     ) -> RawReply:
         timeout_s = self._parts.settings.node_timeout_s
         return await self._parts.nodes.exchange(node, call, query, form=form, timeout_s=timeout_s)
+
+
+def _sorted(text: str) -> tuple[list[tuple[str, str]], str]:
+    """Return the parameters of a form, and the text that their checksum covers."""
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=params.PARAMS_MAX)
+    except ValueError as error:
+        raise ApiFailure("requestTooLarge", "The request has too many parameters.") from error
+    return pairs, params.sorted_query(urlencode(pairs))
 
 
 def _known(raw: RawReply) -> None:

@@ -186,9 +186,10 @@ class Tokens:
             return refused(_UNAVAILABLE)
         if changed is not None:
             found = changed(session, found)
-        return _json(
-            await _off_the_loop(lambda _: wording.document(session.entry, found), raw.content)
+        shown = await _off_the_loop(
+            lambda _: _dumped(wording.document(session.entry, found)), raw.content
         )
+        return _native(shown)
 
     async def _reached(self, incoming: Incoming, session: Session, call: str) -> RawReply:
         return await reached(self._parts, incoming, session, call)
@@ -254,8 +255,13 @@ def _failed(message: str, key: str = "", **more: str) -> dict[str, Any]:
 
 
 def _json(document: Any, *, status: int = _OK) -> web.Response:
-    return web.Response(
-        status=status,
-        body=orjson.dumps(document, option=orjson.OPT_INDENT_2),
-        headers={"Content-Type": _JSON, "Cache-Control": "no-cache"},
-    )
+    return _native(_dumped(document), status=status)
+
+
+def _dumped(document: Any) -> bytes:
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+
+
+def _native(body: bytes, *, status: int = _OK) -> web.Response:
+    headers = {"Content-Type": _JSON, "Cache-Control": "no-cache"}
+    return web.Response(status=status, body=body, headers=headers)
