@@ -83,6 +83,9 @@ class SubscriptionRow(SQLModel, table=True):
     moderator_text: str = ""
     #: Parameter rules, one per line (see `schemas.rules`); those of a credential follow them.
     rules: str = ""
+    #: Whether events carry the names of people, and whether their ids are shown as hashes.
+    event_names: bool = False
+    event_hashed_ids: bool = False
 
 
 class CredentialRow(SQLModel, table=True):
@@ -140,6 +143,17 @@ class EndpointRow(SQLModel, table=True):
     kinds: str = ""
     enabled: bool = True
     created_ms: int = Field(default=0, sa_type=BigInteger)
+    label: str = Field(default="", max_length=255)
+    #: The caller's `meetingID` that it is about; NULL means all meetings.
+    external_id: str | None = Field(default=None, max_length=256)
+    #: What its deliveries are signed with, sealed; NULL: the secrets of the credential.
+    secret: bytes | None = Field(default=None, sa_type=LargeBinary)
+    previous_secret: bytes | None = Field(default=None, sa_type=LargeBinary)
+    previous_until_ms: int | None = Field(default=None, sa_type=BigInteger)
+    #: strict: one lane per meeting; relaxed: every delivery goes out when it is due.
+    ordering: str = "strict"
+    #: Why it is switched off: "" by a person, else `failing` or `gone`.
+    disabled_reason: str = Field(default="", max_length=32)
 
 
 class HookRow(SQLModel, table=True):
@@ -159,6 +173,8 @@ class HookRow(SQLModel, table=True):
     events: str = Field(default="", max_length=2048)
     raw: bool = False
     created_ms: int = Field(sa_type=BigInteger)
+    enabled: bool = True
+    disabled_reason: str = Field(default="", max_length=32)
     #: When its meeting was last seen alive, else when it was made: an idle one is removed.
     used_ms: int = Field(sa_type=BigInteger)
 
@@ -351,6 +367,11 @@ class DeliveryRow(SQLModel, table=True):
     url: str = Field(max_length=4096)
     dialect: str
     body: bytes = Field(sa_type=LargeBinary)
+    #: Whom it belongs to, and what it tells: for people who look for deliveries.
+    subscription_id: int = 0
+    credential_id: int = 0
+    meeting_id: str = Field(default="", max_length=32)
+    kind: str = Field(default="", max_length=64)
     #: `waiting` behind another one of its lane, else queued, sending, delivered or parked.
     state: str = "queued"
     attempts: int = 0
@@ -359,6 +380,28 @@ class DeliveryRow(SQLModel, table=True):
     claimed_until_ms: int = Field(default=0, sa_type=BigInteger)
     created_ms: int = Field(sa_type=BigInteger)
     finished_ms: int | None = Field(default=None, sa_type=BigInteger, index=True)
+
+
+class TargetRow(SQLModel, table=True):
+    """How the deliveries of one target fare: breaker, failures, and since when.
+
+    Apart from the endpoints, so that what happens every second does not look like a change of the
+    configuration. A target without a row is well.
+    """
+
+    __tablename__ = "target"
+
+    #: As in the deliveries: `endpoint:<id>`, `hook:<id>`, `callback:<meeting id>:<n>`.
+    id: str = Field(primary_key=True, max_length=80)
+    last_success_ms: int = Field(default=0, sa_type=BigInteger)
+    #: Since when it has failed without a success; NULL while it is well.
+    failing_since_ms: int | None = Field(default=None, sa_type=BigInteger)
+    failures: int = 0
+    #: Nothing is sent before this time, but one probe at it.
+    open_until_ms: int = Field(default=0, sa_type=BigInteger)
+    #: How often the breaker has opened in a row.
+    trips: int = 0
+    updated_ms: int = Field(default=0, sa_type=BigInteger, index=True)
 
 
 class AttemptRow(SQLModel, table=True):
