@@ -60,8 +60,8 @@ def test_a_credential_is_set_shown_and_cleared(made: Place) -> None:
     listed = _done(made, "credential", "list", "--subscription", "uni").splitlines()
     assert [line.split()[0] for line in listed] == ["NAME", "uni", "uni-0"]
     assert "jsonp moderators_pass" in listed[2]
-    options = ("--seats", "none", "--rules-file", "none", "--origins", "none", "--enable")
-    _done(made, "credential", "set", "uni-0", *options, "--no-jsonp")
+    cleared = ("--seats", "none", "--rules-file", "none", "--origins", "none", "--enable")
+    _done(made, "credential", "set", "uni-0", *cleared, "--no-jsonp")
     shown = _shown(made, "uni-0")
     assert (shown["seats"], shown["rules"], shown["origins"]) == (None, "", "")
     assert (shown["enabled"], shown["jsonp"], shown["meetings_max"]) == (True, False, 2)
