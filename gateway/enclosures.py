@@ -18,32 +18,39 @@ from schemas.messages import Answer, CreateCommand, MeetingDoc
 SHORT_BYTES_MAX: Final = 8_192
 
 
-async def outcome(parts: Parts, pool: str, command: CreateCommand, body: Body | None) -> Answer:
-    """Submit a create with its XML modules, if any, and return its answer.
+class Enclosures:
+    """The bodies of the creates of one gateway."""
 
-    Raises `ApiFailure` as `commands.outcome` does, and `StoreDown`.
-    """
-    if body is None or not body.is_xml or await _held(body, command["doc"]):
-        return await commands.outcome(parts, pool, command)
-    bodies = StoredBodies(parts.database)
-    command["doc"]["body_bytes"] = body.size
-    begun_ms = parts.now_ms()
-    made = False
-    try:
-        await bodies.put(command["id"], body.stream())
-        # Its way to the node takes longer as well.
-        took_ms = parts.now_ms() - begun_ms
-        command["deadline_ms"] += took_ms + int(body_time_s(parts.settings, body.size) * 1_000)
-        answer = await commands.outcome(parts, pool, command)
-        view = answer.get("view")
-        made = answer["ok"] and view is not None and view["id"] == command["id"]
-    except commands.OutcomeUnknown:
-        made = True  # perhaps; the cleaner knows later
-        raise
-    finally:
-        if not made:
-            await bodies.remove(command["id"])
-    return answer
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._bodies = StoredBodies(parts.database)
+
+    async def outcome(self, pool: str, command: CreateCommand, body: Body | None) -> Answer:
+        """Submit a create with its XML modules, if any, and return its answer.
+
+        Raises `ApiFailure` as `commands.outcome` does, and `StoreDown`.
+        """
+        parts = self._parts
+        if body is None or not body.is_xml or await _held(body, command["doc"]):
+            return await commands.outcome(parts, pool, command)
+        command["doc"]["body_bytes"] = body.size
+        begun_ms = parts.now_ms()
+        made = False
+        try:
+            await self._bodies.put(command["id"], body.stream())
+            # Its way to the node takes longer as well.
+            took_ms = parts.now_ms() - begun_ms
+            command["deadline_ms"] += took_ms + int(body_time_s(parts.settings, body.size) * 1_000)
+            answer = await commands.outcome(parts, pool, command)
+            view = answer.get("view")
+            made = answer["ok"] and view is not None and view["id"] == command["id"]
+        except commands.OutcomeUnknown:
+            made = True  # perhaps; the cleaner knows later
+            raise
+        finally:
+            if not made:
+                await self._bodies.remove(command["id"])
+        return answer
 
 
 async def _held(body: Body, doc: MeetingDoc) -> bool:

@@ -6,12 +6,13 @@ so that no decision waits for a whole body. Never looks into one. Used by the ga
 the placement worker, which reads, and the cleaner.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Final
 
 import structlog
-from sqlalchemy import delete, exists, insert, select
+from sqlalchemy import Executable, delete, exists, insert, select
 
 from scheduler import store
 from scheduler.database import Database
@@ -19,7 +20,8 @@ from scheduler.ledger.errors import StoreDown
 from schemas.tables import MeetingRow
 from schemas.values import MeetingState
 
-PART_BYTES: Final = 1_048_576
+#: Short enough that a decision waits for the embedded database some milliseconds only.
+PART_BYTES: Final = 524_288
 #: A body that nobody has removed by then is nobody's.
 STALE_MS: Final = 3_600_000
 #: Bodies that one cleaning removes; what is left is removed by the next.
@@ -36,9 +38,15 @@ class StoredBodies:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        #: One body after the other: decisions write to the same database, and come first.
+        self._writing = asyncio.Lock()
 
     async def put(self, body_id: str, pieces: AsyncIterator[bytes]) -> None:
         """Store a body; raises `StoreDown`, and then some of it may be left."""
+        async with self._writing:
+            await self._put(body_id, pieces)
+
+    async def _put(self, body_id: str, pieces: AsyncIterator[bytes]) -> None:
         number = 0
         waiting = bytearray()
         async for piece in pieces:
@@ -52,8 +60,14 @@ class StoredBodies:
 
     async def _put_part(self, body_id: str, number: int, content: bytes) -> None:
         row = {"id": body_id, "part": number, "content": content, "at_ms": _now_ms()}
+        await self._write(insert(_SPOOL).values(row))
+
+    async def _write(self, statement: Executable) -> None:
+        """Write a piece, then leave the database to others for as long as that took."""
         async with store.writing(self._database) as connection:
-            await connection.execute(insert(_SPOOL), row)
+            begun_s = time.monotonic()
+            await connection.execute(statement)
+        await asyncio.sleep(time.monotonic() - begun_s)
 
     async def stream(self, body_id: str, size: int) -> AsyncIterator[bytes]:
         """Return a body of a known size part by part; raises `StoreDown` when it is not there."""
@@ -74,7 +88,8 @@ class StoredBodies:
     async def remove(self, body_id: str) -> None:
         """Remove a body; one that cannot be removed now is left to the cleaner."""
         try:
-            await self._remove(body_id)
+            async with self._writing:
+                await self._remove(body_id)
         except StoreDown as error:
             log.warning("a stored body is left to the cleaner", body=body_id, error=str(error))
 
@@ -82,8 +97,7 @@ class StoredBodies:
         mine = _SPOOL.c.id == body_id
         parts = await store.rows(self._database, select(_SPOOL.c.part).where(mine))
         for (number,) in parts:
-            async with store.writing(self._database) as connection:
-                await connection.execute(delete(_SPOOL).where(mine, _SPOOL.c.part == number))
+            await self._write(delete(_SPOOL).where(mine, _SPOOL.c.part == number))
         return len(parts)
 
     async def remove_stale(self, *, now_ms: int | None = None) -> int:
