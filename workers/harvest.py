@@ -122,6 +122,7 @@ class Harvest:
         """Take in all pages; returns the ids of ours if the list was complete."""
         ours: set[str] = set()
         held: list[Listed] = []
+        expected = 0
         for offset in range(0, PAGES_MAX * PAGE_MAX, PAGE_MAX):
             as_of_ms = self._now_ms()
             root = await self._ask(node, offset)
@@ -132,7 +133,9 @@ class Harvest:
                     page, total = await asyncio.to_thread(recordings.read_page, root)
                 else:
                     page, total = recordings.read_page(root)
-                complete = total is None or offset + PAGE_MAX >= total
+                # An empty page may come without the total that an earlier one told.
+                expected = expected if total is None else total
+                complete = offset + PAGE_MAX >= expected
                 page = recordings.joined(held, page)
                 # Nodes count formats: the rest of the last recording may be on the next page.
                 held = [] if complete or not page else [page.pop()]

@@ -103,6 +103,7 @@ class Recording:
     participants: int = 0
     state: str = "published"
     metadata: dict[str, str] = field(default_factory=dict)
+    formats: list[str] = field(default_factory=lambda: ["presentation"])
     #: Text tracks as they are listed, but with their size; at most one per kind and language.
     tracks: list[dict[str, str]] = field(default_factory=list)
 

@@ -36,7 +36,10 @@ def get_recordings(node: Node, call: ApiCall) -> str:
     """List recordings by record id or prefix, else by meeting id, state and metadata."""
     if not call.is_signed(node.settings.secret):
         return _failed(_CHECKSUM)
-    found = [r for r in node.state.recordings.values() if _fits(call, r)]
+    # As real servers do, pages count formats, so a recording may begin on one and end on the next.
+    found = [
+        (r, made) for r in node.state.recordings.values() if _fits(call, r) for made in r.formats
+    ]
     total = len(found)
     limit = call.given("limit")
     paged = limit.lstrip("-").isdecimal() and not node.settings.legacy_recording_list
@@ -45,7 +48,15 @@ def get_recordings(node: Node, call: ApiCall) -> str:
         found = found[offset : offset + min(max(1, int(limit)), _LIMIT_MAX)]
     if not found:
         return _NO_RECORDINGS
-    shown = "".join([documents.element("recording", _elements(call, r)) for r in found])
+    formats: dict[str, list[str]] = {}
+    for recording, made in found:
+        formats.setdefault(recording.record_id, []).append(made)
+    shown = "".join(
+        [
+            documents.element("recording", _elements(call, node.state.recordings[key], types))
+            for key, types in formats.items()
+        ]
+    )
     trailer: list[Pair] = [("totalElements", total)] if paged else []
     return documents.success([("recordings", Raw(shown)), *trailer])
 
@@ -143,20 +154,14 @@ def _matches(value: str | None, pattern: str) -> bool:
             return value == pattern
 
 
-def _elements(call: ApiCall, recording: Recording) -> list[Pair]:
+def _elements(call: ApiCall, recording: Recording, formats: list[str]) -> list[Pair]:
     metadata: list[Pair] = [
         ("isBreakout", "false"),
         ("meetingId", recording.meeting_id),
         ("meetingName", recording.name),
     ]
     metadata += [(k, v) for k, v in recording.metadata.items() if documents.is_element_name(k)]
-    playback: list[Pair] = [
-        ("type", "presentation"),
-        ("url", f"{call.origin}/playback/presentation/2.3/{recording.record_id}"),
-        ("processingTime", 0),
-        ("length", (recording.end_ms - recording.start_ms) // 60_000),
-        ("size", 0),
-    ]
+    playback: list[Pair] = [("format", _format(call, recording, kind)) for kind in formats]
     return [
         ("recordID", recording.record_id),
         ("meetingID", recording.meeting_id),
@@ -171,6 +176,16 @@ def _elements(call: ApiCall, recording: Recording) -> list[Pair]:
         ("rawSize", 0),
         ("metadata", metadata),
         ("size", 0),
-        ("playback", [("format", playback)]),
+        ("playback", playback),
         ("data", ""),
+    ]
+
+
+def _format(call: ApiCall, recording: Recording, kind: str) -> list[Pair]:
+    return [
+        ("type", kind),
+        ("url", f"{call.origin}/playback/{kind}/2.3/{recording.record_id}"),
+        ("processingTime", 0),
+        ("length", (recording.end_ms - recording.start_ms) // 60_000),
+        ("size", 0),
     ]

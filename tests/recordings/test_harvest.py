@@ -9,6 +9,8 @@ from sqlalchemy import text
 
 from deploy.simulator.model import Recording
 from scheduler import operations
+from scheduler.recording_intake import unix_ms
+from scheduler.recordings import RecordingIndex
 from tests.gateway import world
 from tests.recordings.studio import OTHER, Studio, studio
 from workers.harvest import GONE_AFTER
@@ -250,6 +252,32 @@ async def test_long_lists_are_read_to_their_end(tmp_path: Path, *, legacy: bool)
         assert await stage.listed() == [record_id]
         calls = await stage.run.node_calls("getRecordings")
         assert len(calls) == (2 if legacy else 4)
+
+
+async def test_a_recording_that_stands_on_two_pages_keeps_all_its_formats(
+    tmp_path: Path,
+) -> None:
+    async with studio(tmp_path) as stage:
+        _fill(stage, 98)
+        record_id = await stage.record("room-42")
+        last = await stage.record("room-43")
+        types = ["presentation", "video", "podcast", "notes"]
+        stage.recording(record_id).formats = types
+        for _ in range(2):
+            await stage.harvest()
+            assert sorted(await stage.listed()) == sorted([record_id, last])
+            found = (await stage.shown(record_id)).iterfind("playback/format/type")
+            assert [one.text for one in found] == types
+
+
+async def test_a_change_whose_gateway_died_is_made_by_the_harvester(stage: Studio) -> None:
+    record_id = await stage.record("room-42")
+    await stage.harvest()
+    index = RecordingIndex(stage.run.database, now_ms=unix_ms)
+    assert await index.wish(1, [record_id], {"state": "unpublished"})
+    stage.new_harvester()
+    await stage.harvest()
+    assert stage.recording(record_id).state == "unpublished"
 
 
 async def test_only_what_differs_is_written(stage: Studio) -> None:
