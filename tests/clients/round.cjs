@@ -1,16 +1,15 @@
-// A round of bigbluebutton-js through a server: create, join, isMeetingRunning, getMeetingInfo,
-// getMeetings, end. Arguments: base URL, secret, meeting id. Prints one JSON document with what the
+// A round of bigbluebutton-js through a server: every call that the library has. Arguments: base
+// URL, secret, meeting id, id of a recording that is there. Prints one JSON document with what the
 // library made of each answer; the tests judge it. Never repeats a call: what is asked for first
 // must be right.
 "use strict";
 
 const bbb = require("bigbluebutton-js");
 
-async function round(baseUrl, secret, meetingId) {
-  const { administration, monitoring } = bbb.api(baseUrl, secret);
+async function meeting(api, meetingId, said) {
+  const { administration, monitoring } = api;
   const passwords = { attendeePW: "attend-it", moderatorPW: "moderate-it" };
   const running = () => bbb.http(monitoring.isMeetingRunning(meetingId));
-  const said = {};
   said.created = await bbb.http(
     administration.create("Café & Söhne", meetingId, {
       ...passwords,
@@ -34,6 +33,35 @@ async function round(baseUrl, secret, meetingId) {
   said.gone = await bbb.http(monitoring.getMeetingInfo(meetingId));
   said.left = await bbb.http(monitoring.getMeetings());
   said.over = await running();
+}
+
+async function recordings({ recording }, recordId, said) {
+  const list = (kwparams) => bbb.http(recording.getRecordings(kwparams));
+  said.recorded = await list({ recordID: recordId });
+  said.updated = await bbb.http(recording.updateRecordings(recordId, { meta_title: "Titel & <mehr>" }));
+  said.hidden = await bbb.http(recording.publishRecordings(recordId, false));
+  said.shown = await list({ recordID: recordId, state: "any" });
+  said.deleted = await bbb.http(recording.deleteRecordings(recordId));
+  said.lost = await bbb.http(recording.deleteRecordings(recordId));
+  said.none = await list({ recordID: recordId });
+}
+
+async function hooks({ hooks: calls }, said) {
+  const url = "https://app.example/hook?a=1&b=2";
+  said.hooked = await bbb.http(calls.create(url, { meetingID: "js & more" }));
+  said.hookedAgain = await bbb.http(calls.create(url));
+  said.hooks = await bbb.http(calls.list());
+  said.unhooked = await bbb.http(calls.destroy(said.hooked.hookID));
+  said.unhookedAgain = await bbb.http(calls.destroy(said.hooked.hookID));
+  said.noHooks = await bbb.http(calls.list());
+}
+
+async function round(baseUrl, secret, meetingId, recordId) {
+  const api = bbb.api(baseUrl, secret);
+  const said = {};
+  await meeting(api, meetingId, said);
+  await recordings(api, recordId, said);
+  await hooks(api, said);
   return said;
 }
 

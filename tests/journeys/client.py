@@ -4,6 +4,7 @@ Owns the signing client of the journeys. Every answer is held against one rule a
 only nodes know may stand in it. Must never use the product to read an answer. Used by the tests.
 """
 
+import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from yarl import URL
 from schemas import checksum
 
 SCOPED_ID = re.compile(r"sk-[0-9a-f]{32}")
+#: A node's recordings are looked at this often at most in these tests, and a little later.
+RECORDED_S = 20
 TIMEOUT = aiohttp.ClientTimeout(total=40)
 
 
@@ -103,6 +106,21 @@ class Client:
 
     async def create(self, meeting_id: str, **params: str) -> Answer:
         return await self.call("create", name=f"Room {meeting_id}", meetingID=meeting_id, **params)
+
+    async def record(self, meeting_id: str, **params: str) -> str:
+        """Hold a meeting that is recorded, and return its recording's id once it is listed."""
+        asked = {"record": "true", "autoStartRecording": "true", **params}
+        created = await self.create(meeting_id, **asked)
+        assert created.ok, created.text
+        await self.enter(meeting_id)
+        assert (await self.end(meeting_id)).ok
+        record_id = created["internalMeetingID"]
+        async with asyncio.timeout(RECORDED_S):
+            while True:
+                listed = await self.call("getRecordings", recordID=record_id)
+                if listed.all("recordings/recording/recordID") == [record_id]:
+                    return record_id
+                await asyncio.sleep(0.1)
 
     async def end(self, meeting_id: str) -> Answer:
         return await self.call("end", meetingID=meeting_id)

@@ -78,7 +78,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     directory = tmp_path_factory.mktemp("demo")
     data, port = directory / "data", free_port()
     process = ProductProcess(
-        "up", "--demo", "--port", str(port), "--data", str(data), directory=directory, name="demo"
+        *("up", "--demo", "--port", str(port), "--data", str(data)),
+        directory=directory,
+        environment={"SEATKEEP_RECORDINGS_INTERVAL_S": "1"},
+        name="demo",
     )
     try:
         ready = process.start()
@@ -104,6 +107,7 @@ def _set_up(directory: Path) -> tuple[Path, dict[str, str]]:
         "SEATKEEP_CALLBACK_NETWORKS": "127.0.0.0/8",
         "SEATKEEP_BODY_TIMEOUT_S": "2",
         "SEATKEEP_POLL_INTERVAL_S": "1",
+        "SEATKEEP_RECORDINGS_INTERVAL_S": "1",
     }
     return directory, environment
 
