@@ -54,7 +54,10 @@ async def read(database: Database) -> dict[str, Any]:
 
 
 async def _used(connection: AsyncConnection, key: Column[Any]) -> dict[int, Mapping[str, Any]]:
-    """Return held and overtime seats, meetings and users by node or subscription."""
+    """Return held and overtime seats, meetings and users by node or subscription.
+
+    A breakout room is a part of its meeting: it holds no seats, and its people are there already.
+    """
     users = (
         select(_ATTENDEE.c.meeting_id, func.count().label("users"))
         .where(_ATTENDEE.c.present.is_(True))
@@ -72,7 +75,7 @@ async def _used(connection: AsyncConnection, key: Column[Any]) -> dict[int, Mapp
             func.coalesce(func.sum(users.c.users), 0).label("users"),
         )
         .select_from(_MEETING.outerjoin(users, users.c.meeting_id == _MEETING.c.id))
-        .where(_MEETING.c.live.is_(True))
+        .where(_MEETING.c.live.is_(True), _MEETING.c.parent_id.is_(None))
         .group_by(key)
     )
     return {row["key"]: row for row in await _mappings(connection, statement)}

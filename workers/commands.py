@@ -12,6 +12,7 @@ import orjson
 from scheduler.bus.interface import Envelope, Item
 from scheduler.core import commands as core
 from scheduler.core.admission import decide, due_booking
+from scheduler.ledger.reading import live_key
 from scheduler.ledger.records import MeetingRecord
 from schemas import refusals
 from schemas.messages import Answer, CreateCommand, EndCommand, JoinCommand
@@ -62,7 +63,7 @@ def create(shard: Shard, turn: Turn, envelope: Envelope, command: CreateCommand)
 
 
 def _asked(command: CreateCommand) -> core.Create | core.OpenRoom:
-    key = f"{command['credential']}:{command['external_id']}"
+    key = live_key(command["credential"], command["external_id"])
     parent = command.get("parent")
     if parent is not None:
         return core.OpenRoom(command["id"], parent, key, command["credential"])
@@ -114,7 +115,7 @@ def _admitted(
         subscription_id=command["subscription"],
         credential_id=command["credential"],
         external_id=command["external_id"],
-        live_key=f"{command['credential']}:{command['external_id']}",
+        live_key=live_key(command["credential"], command["external_id"]),
         live=True,
         node_id=verdict.node,
         state=MeetingState.PLACING.value,

@@ -110,7 +110,8 @@ class Live:
             "moderator": self.users[user].moderator if user in self.users else False,
             "reason": record.end_reason if ended else "",
             "seats_needed": self.seats_needed if ended else 0,
-            "callbacks": self.doc["callbacks"] if ended else [],
+            # As with BBB, the end of a breakout room calls nobody back.
+            "callbacks": self.doc["callbacks"] if ended and record.parent_id is None else [],
         }
 
 

@@ -16,6 +16,7 @@ import structlog
 from scheduler.bus.interface import Envelope
 from scheduler.core import books, model
 from scheduler.directory import Directory, Node
+from scheduler.ledger.reading import live_key
 from scheduler.ledger.records import Batch, MeetingRecord
 from schemas import refusals
 from schemas.events import EventKind
@@ -171,7 +172,7 @@ class Shard:
                 books.Meeting(
                     id=item.record.id,
                     subscription=item.record.subscription_id,
-                    key=item.record.live_key or "",
+                    key=live_key(item.record.credential_id, item.record.external_id),
                     seats=item.record.seats,
                     window=Window(item.record.start_s, item.record.end_s),
                     node=item.record.node_id,

@@ -84,3 +84,46 @@ def test_empty_and_reduced_lists_are_read() -> None:
 @given(st.text(max_size=30))
 def test_any_text_is_a_number_or_0(text: str) -> None:
     assert sightings.number(text) >= 0
+
+
+OURS = "sk-" + "a" * 32
+ROOM = "sk-" + "b" * 32
+
+
+def meeting(meeting_id: str, internal_id: str, parent_id: str = "") -> str:
+    breakout = "true" if parent_id else "false"
+    parent = f"<parentMeetingID>{parent_id}</parentMeetingID>" if parent_id else ""
+    return (
+        f"<meeting><meetingID>{meeting_id}</meetingID>"
+        f"<internalMeetingID>{internal_id}</internalMeetingID>"
+        f"<isBreakout>{breakout}</isBreakout>{parent}</meeting>"
+    )
+
+
+def test_a_room_that_we_made_is_known_by_its_internal_id() -> None:
+    """The node makes an external id of its own for it."""
+    seen = listed(f"<meetings>{meeting('d1-' + 'b' * 32, ROOM, 'parent-1')}</meetings>")
+    assert [sightings.meeting_id(one) for one in seen] == ["b" * 32]
+
+
+def test_an_internal_id_like_ours_means_nothing_on_a_meeting_that_is_no_room() -> None:
+    (seen,) = listed(f"<meetings>{meeting('room-42', ROOM)}</meetings>")
+    assert sightings.meeting_id(seen) is None
+
+
+def test_rooms_opened_inside_are_told_from_ours_and_from_strangers() -> None:
+    """Only those of our own meetings count, and a nameless one is nothing."""
+    seen = listed(
+        "<meetings>"
+        + meeting(OURS, "parent-1")
+        + meeting("d1-" + "b" * 32, ROOM, "parent-1")
+        + meeting("inside", "inside-1", "parent-1")
+        + meeting("nameless", "", "parent-1")
+        + meeting("stranger", "stranger-1")
+        + meeting("theirs", "theirs-1", "stranger-1")
+        + "</meetings>"
+    )
+    ours = {known: one for one in seen if (known := sightings.meeting_id(one))}
+    rooms = sightings.rooms(ours, seen)
+    assert {name: room["parent"] for name, room in rooms.items()} == {"inside-1": "a" * 32}
+    assert rooms["inside-1"]["fields"]["meetingID"] == "inside"

@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from scheduler import credentials
 from scheduler.bus.interface import Item
+from scheduler.ledger.records import Batch, MeetingRecord
 from schemas.identifiers import new_id
 from tests.placement.stage import Stage, stage
 from workers.placement import Parts, Placement
@@ -31,7 +34,7 @@ async def open_room(here: Stage, external_id: str, parent: Item, *, by: str = "a
             "attendee_pw": "attendee1",
             "moderator_pw": "moderator1",
             "duration_min": 0,
-            "callbacks": [],
+            "callbacks": [("https://app.example/end", "endCallbackUrl")],
             "meta": {},
         },
         "given_attendee_pw": "",
@@ -91,6 +94,7 @@ async def test_an_evicted_meeting_takes_its_rooms_along(tmp_path: Path) -> None:
 
         await here.until(told)
         assert sorted(ended(await here.events())) == [("A", "evicted"), ("A1", "evicted")]
+        assert all(not e["callbacks"] for e in await here.events() if e["meeting_id"] == "A1")
         windows = [e["meeting_id"] for e in await here.events() if e["kind"] == "windowEnded"]
         assert windows == ["A"], "a room has no window of its own"
 
@@ -181,3 +185,42 @@ async def test_a_room_that_its_node_ended_is_found_gone(tmp_path: Path) -> None:
 
         await here.until(told)
         assert (await here.create("A", seats=10))["repeated"]
+
+
+async def test_a_repeated_create_takes_the_due_booking_of_its_meeting_over(
+    tmp_path: Path,
+) -> None:
+    """In overtime, with everything booked: the booked window becomes the meeting's own."""
+    async with stage(tmp_path, nodes=1) as here:
+        a = await here.create("A", seats=20, minutes=60)
+        await here.placement.close()
+        start_s = a["view"]["end_s"] // 60 * 60 + 120
+        booking = MeetingRecord(
+            id=new_id(),
+            pool_id=a["view"]["pool"],
+            subscription_id=a["view"]["subscription"],
+            credential_id=a["view"]["credential"],
+            external_id="A",
+            live_key=None,
+            live=True,
+            node_id=a["view"]["node"],
+            state="booked",
+            seats=20,
+            start_s=start_s,
+            end_s=start_s + 3600,
+            version=1,
+            updated_ms=here.clock(),
+            doc=orjson.dumps(a["view"]["doc"]),
+        )
+        epoch = await here.ledger.take_over(a["view"]["pool"], "test")
+        batch = Batch(created={booking.id: booking})
+        await here.ledger.commit(a["view"]["pool"], epoch, batch)
+        await restart(here)
+        here.clock.forward(start_s - a["view"]["start_s"])
+        again = await here.create("A", seats=20, minutes=60)
+        assert again["repeated"]
+        assert (again["view"]["state"], again["view"]["end_s"]) == ("held", booking.end_s)
+        (views,) = [view for view in here.views if view.get("id") == booking.id]
+        assert (views["live"], views["state"]) == (False, "ended")
+        assert (await here.create("B", seats=1))["reason"] == "maxParticipantsReached"
+        await here.placement.close()

@@ -275,6 +275,13 @@ async def test_breakout_rooms_hang_on_their_parent_and_end_with_it(caller: Calle
         "x-1718-1", isBreakout="true", parentMeetingID="room-42", sequence="1", freeJoin="true"
     )
     assert room["parentMeetingID"] == parent["internalMeetingID"]
+    assert room["internalMeetingID"] == "x-1718-1"
+    stem = f"{parent['internalMeetingID']}-1718-1-1".encode()
+    assert room["meetingID"] == hashlib.sha1(stem, usedforsecurity=False).hexdigest() + "-1718-1"
+    again = await caller.create(
+        "x-1718-1", isBreakout="true", parentMeetingID="room-42", sequence="1"
+    )
+    assert (again.key, again["meetingID"]) == ("duplicateWarning", room["meetingID"])
     info = await caller.call("getMeetingInfo", meetingID=room["meetingID"])
     assert info.names[-4:] == ["isBreakout", "parentMeetingID", "sequence", "freeJoin"]
     info = await caller.call("getMeetingInfo", meetingID="room-42")
