@@ -8,7 +8,7 @@ from typing import Any, cast
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import insert, select, text
+from sqlalchemy import event, insert, select, text
 
 from scheduler.database import Database
 from scheduler.recording_intake import Cursor, Intake, Known
@@ -99,6 +99,32 @@ async def test_every_look_up_is_the_credentials_own(database: Database) -> None:
     assert await index(database).wish(2, ["a", "b"], {"state": "deleted"}) is None
     assert await index(database).wish(3, ["a"], {}) is None
     assert {found.state for found in (await rows_of(database)).values()} == {"published"}
+
+
+async def test_every_question_for_a_caller_names_the_credential_to_the_database(
+    database: Database,
+) -> None:
+    asked: list[str] = []
+
+    def listen(_c: Any, _k: Any, statement: str, *_more: Any) -> None:
+        if "FROM recording" in statement:
+            asked.append(statement)
+
+    await put(database, row("a"))
+    event.listen(database.engine.sync_engine, "before_cursor_execute", listen)
+    filters: tuple[dict[str, str], ...] = (
+        {},
+        {"recordID": "a"},
+        {"meetingID": "room"},
+        {"meta_k": "%", "state": "any", "limit": "1"},
+    )
+    for one in filters:
+        await listed(database, **one)
+    await index(database).node_of(1, "a")
+    await index(database).wish(1, ["a"], {"state": "deleted"})
+    assert len(asked) >= 8
+    for statement in asked:
+        assert "recording.credential_id =" in statement, statement
 
 
 async def test_a_wish_shows_at_once_and_is_settled_only_by_its_own_note(
