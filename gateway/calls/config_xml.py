@@ -27,7 +27,7 @@ from schemas import answers, checksum, documents, params
 from schemas.values import Reason
 
 _CALL: Final = "setConfigXML"
-_CHECKSUM: Final = "checksum"
+_SIGNED_BY: Final = "checksum"
 _NO_CONFIG: Final = ("noConfigFound", "We could not find a config for this request.")
 _NOT_PASSED: Final = ("configXMLError", "You did not pass a config XML")
 _NOT_DECODED: Final = ("configXMLError", "Cannot decode config XML")
@@ -157,7 +157,7 @@ class ConfigXml:
             text = f"{text}&{form}" if text else form
         # A stranger may send a megabyte of it.
         pairs, signed = await asyncio.to_thread(_sorted, text)
-        given = next((value for name, value in pairs if name.strip() == _CHECKSUM), "")
+        given = next((value for name, value in pairs if name.strip() == _SIGNED_BY), "")
         if not given:
             raise ApiFailure("checksumError", answers.CHECKSUM_MISSING)
         if not incoming.caller.signed(_CALL, signed, given):
@@ -166,7 +166,7 @@ class ConfigXml:
         incoming.admit()
         found: dict[str, str] = {}
         for name, value in pairs:
-            if name.strip() != _CHECKSUM:
+            if name.strip() != _SIGNED_BY:
                 found.setdefault(name, value)
         return found
 
