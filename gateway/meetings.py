@@ -274,14 +274,19 @@ class Meetings:
                 del self._waiters[meeting_id]
 
     def hide(self, meeting_id: str) -> None:
-        """Show a meeting no longer: its end was just promised to a caller."""
+        """Show a meeting and its rooms no longer: its end was just promised to a caller."""
         entry = self._by_id.get(meeting_id)
-        if entry is not None and entry.view["state"] not in _KEYLESS:
-            view = entry.view.copy()
-            view["state"] = MeetingState.ENDING.value
-            self._remove(entry)
-            self._insert(Entry(view, entry.sequence))
-            self._documents.pop(view["credential"], None)
+        if entry is None:
+            return
+        credential = entry.view["credential"]
+        for one in list(self._by_credential[credential].values()):
+            mine = one is entry or one.view.get("parent") == meeting_id
+            if mine and one.view["state"] not in _KEYLESS:
+                view = one.view.copy()
+                view["state"] = MeetingState.ENDING.value
+                self._remove(one)
+                self._insert(Entry(view, one.sequence))
+        self._documents.pop(credential, None)
 
     # --- documents
 

@@ -28,6 +28,7 @@ async def test_what_was_committed_is_what_is_loaded(
         version=2**31 - 1,
         bound=b"\x00\xff",
         internal_id="a" * 40,
+        parent_id=plain.id,
         live_key=None,
         end_reason="evicted",
         ended_ms=2**40,
