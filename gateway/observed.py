@@ -13,6 +13,9 @@ from schemas.messages import JoinedThrough, MeetingView, NodeSnapshot, RoomSeen
 
 #: A "not running" older than this is not believed.
 STALE_AFTER_MS: Final = 1_000
+#: Whom a join sent to a meeting may be there this much later; nodes forget him then. Until then
+#: nobody knows from here whether the meeting runs.
+ARRIVES_WITHIN_MS: Final = 45_000
 #: Joins through one gateway are told to the others at most this often per meeting, so each telling
 #: stands for all joins of the time that follows it.
 JOINS_TOLD_EVERY_MS: Final = 250
@@ -82,7 +85,8 @@ class Observed:
         if running:
             return True
         fresh = as_of_ms >= now_ms - STALE_AFTER_MS
-        return False if fresh and as_of_ms > self._joined_ms.get(view["id"], 0) else None
+        settled_ms = self._joined_ms.get(view["id"], -ARRIVES_WITHIN_MS) + ARRIVES_WITHIN_MS
+        return False if fresh and as_of_ms > settled_ms else None
 
     def last_running(self, view: MeetingView) -> bool:
         """Return the newest observation, however old."""

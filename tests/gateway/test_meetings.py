@@ -10,7 +10,7 @@ import pytest
 
 from gateway.flights import Flights
 from gateway.meetings import Meetings, view_of
-from gateway.observed import JOINS_TOLD_EVERY_MS, STALE_AFTER_MS, Observed
+from gateway.observed import ARRIVES_WITHIN_MS, JOINS_TOLD_EVERY_MS, STALE_AFTER_MS, Observed
 from scheduler.ledger.errors import StoreDown
 from scheduler.ledger.reading import Reader
 from scheduler.ledger.records import MeetingRecord
@@ -319,23 +319,28 @@ def test_running_is_believed_and_not_running_only_when_young() -> None:
     assert observed.running(shown(), 20_001 + STALE_AFTER_MS) is None
 
 
-def test_not_running_is_not_believed_after_a_join() -> None:
+def test_not_running_is_not_believed_until_whoever_joined_has_arrived_or_been_forgotten() -> None:
+    """A browser opens the page of the node after the join, and maybe after the next poll."""
     observed = Observed()
     observed.apply(snapshot(10_000, running=False))
     assert observed.join_here(record(1).id, 10_100) is not None
-    assert observed.running(shown(), 10_200) is None
-    observed.note(record(1).id, running=False, as_of_ms=10_300)
-    assert observed.running(shown(), 10_400) is False
+    arrived_ms = 10_100 + ARRIVES_WITHIN_MS
+    for as_of_ms in (10_300, arrived_ms):
+        observed.note(record(1).id, running=False, as_of_ms=as_of_ms)
+        assert observed.running(shown(), as_of_ms + 100) is None
+    observed.note(record(1).id, running=False, as_of_ms=arrived_ms + 1)
+    assert observed.running(shown(), arrived_ms + 100) is False
 
 
 def test_joins_elsewhere_count_for_the_time_in_which_they_are_not_told() -> None:
     observed = Observed()
     joined = JoinedThrough(kind="joined", meeting=record(1).id, at_ms=10_000)
     observed.join_elsewhere(joined)
-    observed.apply(snapshot(10_000 + JOINS_TOLD_EVERY_MS, running=False))
-    assert observed.running(shown(), 10_500) is None
-    observed.apply(snapshot(10_001 + JOINS_TOLD_EVERY_MS, running=False))
-    assert observed.running(shown(), 10_500) is False
+    settled_ms = 10_000 + JOINS_TOLD_EVERY_MS + ARRIVES_WITHIN_MS
+    observed.apply(snapshot(settled_ms, running=False))
+    assert observed.running(shown(), settled_ms + 100) is None
+    observed.apply(snapshot(settled_ms + 1, running=False))
+    assert observed.running(shown(), settled_ms + 100) is False
 
 
 def test_joins_are_told_a_few_times_a_second_and_our_own_come_back_unused() -> None:
@@ -348,8 +353,8 @@ def test_joins_are_told_a_few_times_a_second_and_our_own_come_back_unused() -> N
     told = observed.join_here(record(1).id, 10_000)
     assert told is not None
     observed.join_elsewhere(told)
-    observed.apply(snapshot(10_001, running=False))
-    assert observed.running(shown(), 10_100) is False
+    observed.apply(snapshot(10_001 + ARRIVES_WITHIN_MS, running=False))
+    assert observed.running(shown(), 10_100 + ARRIVES_WITHIN_MS) is False
 
 
 def test_the_newer_of_answer_and_snapshot_counts() -> None:
