@@ -148,7 +148,7 @@ class Gate:
                 self._listening = True
                 self._parts.bus.subscribe(self.on_view, _nothing)
             self._forget_doors()
-            parent = _parent(entry)
+            parent = entry.view.get("parent")
             root = self._parts.meetings.by_id(parent) if parent is not None else None
             door = self._door(root) if root is not None else _Door(meeting)
             self._doors[meeting] = door
@@ -262,14 +262,6 @@ class Gate:
         door.let_in[person] = now_s + self._lease_s
         self._rights.let_in(person, pool=pool, meeting=door.meeting)
         return None
-
-
-def _parent(entry: Entry) -> str | None:
-    """Return our id of a breakout room's parent."""
-    for name, value in entry.view["doc"]["params"]:
-        if name == "parentMeetingID":
-            return identifiers.meeting_id_of(value)
-    return None
 
 
 def _nothing() -> None:

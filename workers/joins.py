@@ -78,10 +78,11 @@ def reported(shard: Shard, turn: Turn, fact: Joins) -> None:
 def opened(shard: Shard, item: Live) -> Gate:
     """Return the gate of a meeting, as it was left when nobody has come to it yet."""
     if item.gate is None:
-        # Rooms are few, and this look is taken once per meeting.
-        rooms = [room for room in shard.lives.values() if room.record.parent_id == item.record.id]
         present = [
-            user for room in (item, *rooms) for user, seen in room.users.items() if seen.present
+            user
+            for room in (item, *shard.rooms_of(item))
+            for user, seen in room.users.items()
+            if seen.present
         ]
         item.gate = gates.loaded(present, item.record.gate, lease_ms=shard.join_lease_ms)
     return item.gate

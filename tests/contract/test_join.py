@@ -1,11 +1,13 @@
 """The join call: roles, passwords, redirects, and the way errors take."""
 
+import re
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 import pytest
 
-from schemas import checksum
+from scheduler.nodes import RawReply
+from schemas import answers, checksum
 from tests.gateway import world
 from tests.gateway.world import Reply, World
 
@@ -104,6 +106,129 @@ async def test_without_redirect_the_nodes_answer_comes_as_xml(run: World) -> Non
     assert reply["session_token"] in reply["url"]
 
 
+async def test_a_user_without_an_id_gets_one_as_nodes_make_them(run: World) -> None:
+    await run.create()
+    for given in ({}, {"userID": ""}):
+        (user,) = [
+            value
+            for name, value in location(await join(run, role="VIEWER", **given)).items()
+            if name == "userID"
+        ]
+        assert re.fullmatch("w_[a-z0-9]{12}", user)
+
+
+async def test_what_only_the_node_understands_reaches_it(run: World) -> None:
+    await run.create()
+    more = {
+        "guest": "true",
+        "auth": "false",
+        "avatarURL": "https://app.example/a.png",
+        "logoutURL": "https://app.example/out",
+        "userdata-bbb_auto_join_audio": "true",
+        "excludeFromDashboard": "true",
+        "enforceLayout": "PRESENTATION_FOCUS",
+        "existingUserID": "w_4kq0z7m2c9ab",
+        "replaceSessionToken": "q9a7c2lm40xk8dzt",
+        "bot": "true",
+        "firstName": "Ada",
+    }
+    sent = location(await join(run, role="VIEWER", **more))
+    assert more.items() <= sent.items()
+
+
+@pytest.mark.parametrize("name", ["guest", "auth"])
+async def test_a_switch_is_a_boolean(run: World, name: str) -> None:
+    await run.create()
+    reply = await join(run, role="VIEWER", **{name: "perhaps"})
+    assert reply.key == "validationError"
+    assert reply["message"].endswith("must be a boolean value (true or false)")
+    for value in ("true", "FALSE", "0", "1", ""):
+        assert (await join(run, role="VIEWER", **{name: value})).status == 302
+
+
+@pytest.mark.parametrize("policy", ["ASK_MODERATOR", "ALWAYS_DENY"])
+async def test_a_guest_waits_or_is_denied_as_the_node_says(run: World, policy: str) -> None:
+    await run.create(guestPolicy=policy)
+    reply = await join(run, role="VIEWER", guest="true", redirect="false")
+    if policy == "ASK_MODERATOR":
+        assert (reply.key, reply["guestStatus"]) == ("successfullyJoined", "WAIT")
+    else:
+        assert reply.key == "guestDeniedAccess"
+
+
+async def test_a_wait_in_the_manner_of_older_nodes_is_passed_on(run: World) -> None:
+    """Nodes of 2.x say `guestWait` and where the waiting room is."""
+    await run.create()
+    _, node_id = run.node_of("room-42")
+    waiting = (
+        "<response><returncode>SUCCESS</returncode><messageKey>guestWait</messageKey>"
+        "<message>Guest waiting for approval to join meeting.</message>"
+        f"<meeting_id>x</meeting_id><user_id>w_1</user_id><auth_token>a</auth_token>"
+        f"<session_token>{'s' * 16}</session_token><guestStatus>WAIT</guestStatus>"
+        f"<url>https://n/guestWait?room={node_id}</url></response>"
+    )
+    answering(run, RawReply(200, waiting.encode(), "text/xml"))
+    reply = await join(run, role="VIEWER", guest="true", redirect="false")
+    assert (reply.key, reply["guestStatus"]) == ("guestWait", "WAIT")
+    assert reply["url"] == "https://n/guestWait?room=room-42", "the caller's id in every text"
+
+
+def answering(run: World, reply: RawReply) -> None:
+    """Have every node answer joins like this."""
+
+    async def exchange(*_call: object, **_more: object) -> RawReply:
+        return reply
+
+    run.parts.nodes.exchange = exchange  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("told", "heard"),
+    [
+        (("guestDeniedAccess", "You have been denied"), "guestDeniedAccess"),
+        (("maxParticipantsReached", "The number of"), "maxParticipantsReached"),
+        (("meetingForciblyEnded", "You can not join"), "meetingForciblyEnded"),
+        (("invalidMeetingIdentifier", "A meeting with"), "meetingForciblyEnded"),
+        (("notFound", "A meeting with"), "meetingForciblyEnded"),
+        (("checksumError", "Checksums do not match"), "serviceUnavailable"),
+    ],
+)
+@pytest.mark.parametrize("manner", ["redirect", "document"])
+async def test_a_failure_of_the_node_is_told_in_xml_whatever_its_manner(
+    run: World, manner: str, told: tuple[str, str], heard: str
+) -> None:
+    """Nodes before 3.0 redirect with the error even when asked not to."""
+    await run.create()
+    key, message = told
+    if manner == "redirect":
+        target = answers.error_location("https://n/out?a=1", key, message)
+        answering(run, RawReply(302, b"", location=target))
+    else:
+        answering(run, RawReply(200, answers.failure(key, message).encode(), "text/xml"))
+    reply = await join(run, role="VIEWER", redirect="false", errorRedirectUrl="https://a.example")
+    assert (reply.status, reply.key) == (200, heard)
+    assert reply["message"]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        RawReply(302, b"", location="https://n/html5client/?sessionToken=abc"),
+        RawReply(302, b"", location="https://n/?errors=[1"),
+        RawReply(302, b"", location='https://n/?errors={"key":"a"}'),
+        RawReply(302, b""),
+        RawReply(404, b"<html/>", "text/html"),
+        RawReply(200, b"<html/>", "text/html"),
+        RawReply(200, b"", "text/xml"),
+    ],
+)
+async def test_what_is_no_answer_of_a_node_is_told_as_such(run: World, reply: RawReply) -> None:
+    await run.create()
+    answering(run, reply)
+    heard = await join(run, role="VIEWER", redirect="false")
+    assert (heard.status, heard.key) == (200, "serviceUnavailable")
+
+
 async def test_a_full_meeting_is_refused_by_its_node(run: World) -> None:
     await run.create(maxParticipants="1")
     node, node_id = run.node_of("room-42")
@@ -119,6 +244,19 @@ async def test_a_full_meeting_is_refused_by_its_node(run: World) -> None:
     assert (reply.status, reply.key) == (200, "maxParticipantsReached")
 
 
+async def test_a_full_meeting_is_told_where_the_caller_wants_it(run: World) -> None:
+    await run.create(maxParticipants="1")
+    assert (await join(run, role="VIEWER", userID="a")).status == 302
+    reply = await join(run, role="VIEWER", userID="b", logoutURL="https://app.example/out")
+    assert reply.headers["Location"].startswith("https://app.example/out?errors=")
+    assert "maxParticipantsReached" in reply.headers["Location"]
+    reply = await join(run, role="VIEWER", userID="b", redirect="FALSE", logoutURL="https://a.ex")
+    assert (reply.status, reply.key) == (200, "maxParticipantsReached")
+    assert reply["message"] == (
+        "The number of participants allowed for this meeting has been reached."
+    )
+
+
 @pytest.mark.parametrize("create_time", ["1718000000000", "", "0"])
 async def test_a_stale_link_is_refused(run: World, create_time: str) -> None:
     await run.create()
@@ -132,6 +270,10 @@ async def test_a_stale_link_is_refused(run: World, create_time: str) -> None:
         ({"errorRedirectUrl": "https://app.example"}, "https://app.example?errors="),
         ({"errorRedirectUrl": "http://app.example/x?a=1"}, "http://app.example/x?a=1&errors="),
         ({"logoutURL": "https://app.example/out"}, "https://app.example/out?errors="),
+        (
+            {"logoutURL": "https://app.example/%%MEETINGID%%?u=%%USERID%%&n=%%USERNAME%%"},
+            "https://app.example/?u=&n=&errors=",
+        ),
         (
             {"logoutURL": "https://a.example/", "errorRedirectUrl": "https://b.example/"},
             "https://b.example/?errors=",

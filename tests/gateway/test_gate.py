@@ -75,10 +75,12 @@ async def leave_all(run: World, external_id: str = "room-42") -> None:
     node, node_id = run.node_of(external_id)
     async with run.session.get(f"{node.origin}/simulator/state") as response:
         state = await response.json()
-    for meeting in state["meetings"]:
-        for user in meeting["users"] if meeting["meetingID"] == node_id else ():
-            path = f"/simulator/meetings/{node_id}/users/{user['userID']}"
-            await run.control(node, "DELETE", path)
+    # A breakout room has the id that we gave it as its internal one.
+    ids = ("meetingID", "internalMeetingID")
+    (meeting,) = [m for m in state["meetings"] if node_id in [m[name] for name in ids]]
+    for user in meeting["users"]:
+        path = f"/simulator/meetings/{meeting['meetingID']}/users/{user['userID']}"
+        await run.control(node, "DELETE", path)
 
 
 class TestManyAtOnce:
@@ -176,6 +178,22 @@ class TestComingAndGoing:
         second = await join(run, existingUserID="w_4kq0z7m2c9ab")
         assert second.status == 302
         assert "userID=w_" not in second.headers["Location"].replace("existingUserID", "")
+
+
+class TestBreakoutRooms:
+    async def test_their_people_sit_on_the_seats_of_the_meeting(self, run: World) -> None:
+        await run.create(maxParticipants="2")
+        await run.create("group-1", isBreakout="true", parentMeetingID="room-42", sequence="1")
+        assert (await join(run, "a")).status == 302
+        assert (await join(run, "a", meetingID="group-1")).status == 302, "the same person"
+        assert await enter(run, await join(run, "b", meetingID="group-1")) == 200
+        assert (await join(run, "c")).key == FULL
+        assert (await join(run, "c", meetingID="group-1")).key == FULL
+        await poll(run)
+        assert (await join(run, "c")).key == FULL, "somebody in a room is in the meeting"
+        await leave_all(run, "group-1")
+        await poll(run)
+        assert (await join(run, "c")).status == 302
 
 
 class TestDeath:
