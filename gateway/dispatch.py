@@ -182,7 +182,6 @@ class Dispatch:
     ) -> tuple[Params, Body | None]:
         """Return the parameters and the body of a request that may make the call."""
         raw = request.rel_url.raw_query_string
-        self._limits.admit_address(request)
         if call.auth is Auth.OPEN:
             return await self._open(request, call, raw)
         try:

@@ -1,7 +1,8 @@
 """How often callers may call: by credential and call, and by address for bad checksums.
 
-Owns the counters, in memory and bounded, and where a request came from. Nothing is counted before a
-limit is set, and the hot path looks at no address while none is refused. Called by the dispatch.
+Owns the counters, in memory and bounded, and where a request came from. Nothing is counted before
+a limit is set, and the address of a request that is signed well is never looked at. Called by the
+dispatch.
 """
 
 import ipaddress
@@ -65,11 +66,6 @@ class Rate:
             self._used_until_s.popitem(last=False)
         return True
 
-    def wait_s(self, key: str | int, now_s: float) -> float:
-        """Return how long it takes until one more may be counted."""
-        until_s = self._used_until_s.get(key, now_s) + self._interval_s
-        return max(0.0, until_s - now_s - self._ahead_max_s)
-
     def keys(self) -> int:
         """Return how many keys are kept."""
         return len(self._used_until_s)
@@ -88,8 +84,6 @@ class Limits:
         }
         per_minute = settings.bad_checksums_per_minute
         self._bad = Rate(per_minute / _MINUTE_S, per_minute) if per_minute else None
-        #: Until when some address is refused; before, nobody's address is looked at.
-        self._refusing_until_s = float("-inf")
         self._origins = Origins(settings.trusted_proxies)
         self._often = _Told("calls were refused: the rate of a credential", monotonic_s)
         self._wrong = _Told("requests were refused: bad checksums of an address", monotonic_s)
@@ -104,26 +98,19 @@ class Limits:
             self._often.tell(caller=caller.name, call=call)
             raise ApiFailure(Reason.RATE_LIMITED, _TOO_OFTEN)
 
-    def admit_address(self, request: web.Request) -> None:
-        """Raise `ApiFailure` when the address has sent too many bad checksums."""
-        now_s = self._now_s()
-        if now_s >= self._refusing_until_s or self._bad is None:
-            return
-        address = self._origins.of(request)
-        if self._bad.wait_s(address, now_s) > 0:
-            self._wrong.tell(address=address)
-            raise ApiFailure(Reason.RATE_LIMITED, _TOO_WRONG)
-
     def bad_checksum(self, request: web.Request) -> None:
-        """Count a bad checksum against the address it came from."""
+        """Count a bad checksum against the address it came from.
+
+        Raises `ApiFailure` when there were too many. What is signed well is never counted or
+        refused here: many customers may share an address, and one wrong secret, or somebody who
+        means harm, must not lock the others out.
+        """
         if self._bad is None:
             return
-        now_s = self._now_s()
         address = self._origins.of(request)
-        self._bad.take(address, now_s)
-        wait_s = self._bad.wait_s(address, now_s)
-        if wait_s > 0:
-            self._refusing_until_s = max(self._refusing_until_s, now_s + wait_s)
+        if not self._bad.take(address, self._now_s()):
+            self._wrong.tell(address=address)
+            raise ApiFailure(Reason.RATE_LIMITED, _TOO_WRONG)
 
     def shed(self) -> None:
         """Note a request that was turned away because too many are worked on."""

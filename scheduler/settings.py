@@ -105,9 +105,9 @@ class Settings(BaseSettings):
     #: number per second and perhaps a burst; `reads` are the calls that change nothing, `*` all
     #: others together. A call that is not named has no limit; empty: none has.
     call_rates: str = ""
-    #: Wrong checksums that one address may send per minute; then all that comes from it is refused
-    #: until less have come. 0: no limit.
-    bad_checksums_per_minute: int = Field(default=60, ge=0, le=1_000_000)
+    #: Wrong checksums of one address that are answered as such per minute; more are answered
+    #: `requestRateLimited`. What is signed well always passes. 0: no limit.
+    bad_checksums_per_minute: int = Field(default=120, ge=0, le=1_000_000)
     #: Proxies (CIDR, comma-separated) whose X-Forwarded-For says where a request came from.
     trusted_proxies: str = "127.0.0.0/8,::1/128"
 
