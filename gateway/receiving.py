@@ -28,6 +28,8 @@ _TAKEN: Final = {
     Bodies.FILE: _FORMS,
 }
 _TAKES_XML: Final = frozenset((Bodies.FORM_OR_XML, Bodies.XML))
+#: Whoever has not shown a signature yet shares this part of the room with others like him.
+_STRANGERS_SHARE: Final = 8
 _PLAIN: Final = frozenset(("", "identity"))
 
 log = structlog.get_logger(__name__)
@@ -41,8 +43,9 @@ class Receiving:
         self._timeout_s = settings.body_timeout_s
         self._rate_bytes_s_min = settings.body_bytes_per_s_min
         self._directory = settings.spool_dir
-        #: What bodies may take together.
-        self.room = Room(settings.spool_bytes_max)
+        #: What the bodies of callers may take together, and those of strangers.
+        self._room = Room(settings.spool_bytes_max)
+        self._strangers = Room(settings.spool_bytes_max // _STRANGERS_SHARE)
 
     async def signed(self, request: web.Request, takes: Bodies) -> Body | None:
         """Return the body of a request whose query is signed, None when there is none.
@@ -59,7 +62,7 @@ class Receiving:
             if takes not in _TAKES_XML:
                 return None  # as BBB has it: only a body that tells its length is looked at
         bytes_max = bodies.FORM_BYTES_MAX if takes is Bodies.FORM else self._bytes_max
-        body = await self._received(request, bytes_max, typed=sized)
+        body = await self._received(request, self._room, bytes_max, typed=sized)
         if body is None or _fits(body, takes):
             return body
         await body.close()
@@ -70,7 +73,7 @@ class Receiving:
         kind = bodies.media_type(request.headers.get("Content-Type", ""))
         if kind not in _FORMS or _is_packed(request):
             raise ApiFailure("checksumError", answers.CHECKSUM_MISSING)
-        return await self._received(request, bodies.FORM_BYTES_MAX)
+        return await self._received(request, self._strangers, bodies.FORM_BYTES_MAX)
 
     async def kept(self, body: Body | None, takes: Bodies) -> Body | None:
         """Return what the call gets of a body that was received; raises `ApiFailure`."""
@@ -89,15 +92,15 @@ class Receiving:
         """Return the body of a call that needs no signature; raises `ApiFailure`."""
         if _is_packed(request):
             raise ApiFailure(params.CONTENT_TYPE[0], "The body is compressed; send it as it is.")
-        return await self._received(request, bodies.FORM_BYTES_MAX)
+        return await self._received(request, self._strangers, bodies.FORM_BYTES_MAX)
 
     async def _received(
-        self, request: web.Request, bytes_max: int, *, typed: bool = True
+        self, request: web.Request, room: Room, bytes_max: int, *, typed: bool = True
     ) -> Body | None:
         size = request.content_length
         if size is not None and size > bytes_max:
             raise bodies.too_large(bytes_max)
-        spool = Spool(self.room, self._directory)
+        spool = Spool(room, self._directory)
         content_type = request.headers.get("Content-Type", "")
         try:
             await self._fill(spool, request, bytes_max, content_type)
@@ -135,7 +138,7 @@ class Receiving:
                 "serviceUnavailable", "The body did not arrive.", status=408
             ) from error
         except SpoolFullError as error:
-            log.warning("a body found no room", free_bytes=self.room.free_bytes)
+            log.warning("a body found no room", received_bytes=spool.size)
             raise ApiFailure(
                 Reason.UNAVAILABLE, "Too many uploads are under way; try again in a moment."
             ) from error

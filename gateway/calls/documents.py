@@ -4,12 +4,12 @@ Owns the answers, which have no key where BBB's have none, and the time that a l
 Never fetches a document and never shows the node's id of a meeting. Called by the dispatch.
 """
 
-import re
 from typing import Final
 
 import structlog
 from aiohttp import web
 
+from gateway import wording
 from gateway.failures import ApiFailure, refuse, xml
 from gateway.incoming import POST, Bodies, Call, Calls, Incoming
 from gateway.live import Live
@@ -20,7 +20,6 @@ from schemas.values import Reason
 
 _NOTHING: Final = "Request body must contain a presentation module with at least one document."
 _SENT: Final = "Presentation is being uploaded"
-_NODE_ID: Final = re.compile(r"sk-[0-9a-f]{32}")
 
 log = structlog.get_logger(__name__)
 
@@ -64,13 +63,14 @@ class Documents:
             raise ApiFailure(
                 Reason.UNAVAILABLE, "The server of the meeting did not answer; try again."
             ) from error
+        message = wording.text(entry, reply.message)
         if reply.ok:
-            return xml(documents.success([("message", reply.message or _SENT)]))
+            return xml(documents.success([("message", message or _SENT)]))
         if reply.key:
             # A rule of the node that ours did not have; never a matter of our signature to it.
             log.warning("node refused documents", node=node.name, key=reply.key)
             raise ApiFailure(Reason.UNAVAILABLE, "The server of the meeting refused the documents.")
-        return _failed(_NODE_ID.sub(lambda _: meeting_id, reply.message))
+        return _failed(message)
 
 
 def _failed(message: str) -> web.Response:

@@ -459,3 +459,12 @@ async def test_an_unsent_command_leaves_no_body(
     monkeypatch.setattr(run.bus, "submit", refuse)
     assert (await post(run, slides(300_000))).key == "requestRateLimited"
     assert await stored(run.database) == 0
+
+
+async def test_strangers_leave_room_for_callers(tight: World) -> None:
+    """A form whose checksum may be in it is read, but never so many that callers find no room."""
+    form = b"welcome=" + b"w" * 300_000
+    head = {"Content-Type": FORM}
+    stranger = await tight.raw("POST", tight.url("create"), data=form, headers=head)
+    assert stranger.key == "serviceUnavailable"
+    assert (await post(tight, form, FORM)).ok
