@@ -202,7 +202,8 @@ class Gate:
             return None
         if self._silent.pop(pool, None) is not None:
             log.info("joins are counted by the placement worker again", pool=pool)
-        if granted := answer.get("granted"):
+        granted = answer.get("granted")
+        if granted is not None:
             right = Right(
                 command["id"],
                 pool=pool,

@@ -17,8 +17,9 @@ from schemas.messages import Joins
 
 #: A right is good for this long from when it was asked for; the worker counts it for longer.
 RIGHT_S: Final = 2.0
-#: Who was let in is reported this often.
-REPORT_EVERY_S: Final = 0.1
+#: How often it is looked for rights that have ended. A report before the end would change nothing:
+#: all seats of a right count until then.
+SWEEP_EVERY_S: Final = 0.1
 #: Pause after the bus took no report.
 _RETRY_S: Final = 0.5
 #: Reports in one publication.
@@ -32,10 +33,10 @@ log = structlog.get_logger(__name__)
 class Right:
     """A grant in the hand of this gateway: `left` persons more until `until_s` (monotonic).
 
-    The person who was asked for is the first that it let in.
+    Whom it was asked for may come again for nothing.
     """
 
-    __slots__ = ("grant", "left", "meeting", "pool", "told", "until_s", "users")
+    __slots__ = ("grant", "left", "meeting", "pool", "until_s", "user", "users")
 
     def __init__(
         self, grant: str, *, pool: str, meeting: str, user: str, left: int, until_s: float
@@ -45,9 +46,9 @@ class Right:
         self.meeting = meeting
         self.left = left
         self.until_s = until_s
+        self.user = user
         #: Whom it let in; a dictionary, because it keeps their order.
-        self.users: dict[str, None] = {user: None}
-        self.told = 1
+        self.users: dict[str, None] = {}
 
     def passes(self, user: str, now_s: float) -> bool:
         """Let a person in by this right, if it has one left or let him in before."""
@@ -55,9 +56,10 @@ class Right:
             return False
         if user in self.users:
             return True
-        if self.left <= 0:
-            return False
-        self.left -= 1
+        if user != self.user:
+            if self.left <= 0:
+                return False
+            self.left -= 1
         self.users[user] = None
         return True
 
@@ -97,12 +99,12 @@ class Rights:
 
     def disclaim(self, grant: str, *, pool: str, meeting: str) -> None:
         """Hand back a grant whose answer did not come, if there is one."""
-        self._put(pool, grant, self._report(meeting, grant, [], closed=True))
+        self._put(pool, grant, self._report(meeting, grant, []))
         self._run()
 
     def let_in(self, user: str, *, pool: str, meeting: str) -> None:
         """Report a person who was let in while nobody could be asked."""
-        self._put(pool, f"{meeting}:{user}", self._report(meeting, "", [user], closed=True))
+        self._put(pool, f"{meeting}:{user}", self._report(meeting, "", [user]))
         self._run()
 
     async def close(self) -> None:
@@ -123,7 +125,7 @@ class Rights:
     async def _keep_reporting(self) -> None:
         while self._open or self._waiting:
             try:
-                async with asyncio.timeout(REPORT_EVERY_S):
+                async with asyncio.timeout(SWEEP_EVERY_S):
                     await self._wake.wait()
             except TimeoutError:
                 pass
@@ -139,28 +141,16 @@ class Rights:
                 await asyncio.sleep(_RETRY_S)
 
     def _sweep(self) -> None:
-        """Put down reports of rights that ended, or let somebody in since the last one."""
+        """Put down the reports of rights that have ended."""
         now_s = self._monotonic_s()
-        for right in list(self._open.values()):
-            closed = now_s >= right.until_s
-            if not closed and len(right.users) == right.told:
-                continue
-            right.told = len(right.users)
-            report = self._report(right.meeting, right.grant, list(right.users), closed=closed)
+        for right in [right for right in self._open.values() if now_s >= right.until_s]:
+            del self._open[right.grant]
+            report = self._report(right.meeting, right.grant, list(right.users))
             self._put(right.pool, right.grant, report)
-            if closed:
-                del self._open[right.grant]
-                self._on_end(right)
+            self._on_end(right)
 
-    def _report(self, meeting: str, grant: str, users: list[str], *, closed: bool) -> Joins:
-        return Joins(
-            kind="joins",
-            meeting=meeting,
-            grant=grant,
-            users=users,
-            closed=closed,
-            at_ms=self._now_ms(),
-        )
+    def _report(self, meeting: str, grant: str, users: list[str]) -> Joins:
+        return Joins(kind="joins", meeting=meeting, grant=grant, users=users, at_ms=self._now_ms())
 
     def _put(self, pool: str, key: str, report: Joins) -> None:
         self._waiting[pool, key] = report

@@ -102,7 +102,8 @@ class Answer(TypedDict):
     view: NotRequired["MeetingView"]
     #: The meeting was there already.
     repeated: NotRequired[bool]
-    #: Persons that the gateway may let in by itself (join), under the id of the command.
+    #: Persons that the gateway may let in by itself (join), under the id of the command, besides
+    #: the one who was asked for; 0 is the right to let this one in again.
     granted: NotRequired[int]
     #: Refused only because gateways may still give seats away: worth asking again in a moment.
     contested: NotRequired[bool]
@@ -170,16 +171,13 @@ class NodeHealth(TypedDict):
 
 
 class Joins(TypedDict):
-    """Fact: whom a gateway has let into a meeting without asking."""
+    """Fact: whom a gateway has let into a meeting without asking; ends the grant it had."""
 
     kind: Literal["joins"]
     meeting: str
     #: The grant that it had for this, "" when the placement worker did not answer.
     grant: str
-    #: All persons so far.
     users: list[str]
-    #: Nobody else will be let in by this grant.
-    closed: bool
     at_ms: int
 
 

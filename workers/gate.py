@@ -7,7 +7,7 @@ tells it of comings and goings; `dumped` and `loaded` carry it over to the next 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -33,7 +33,7 @@ class Expected:
     until_ms: int
     #: Seen after being let in: counted by presence, and here only as long as a grant says so.
     seen: bool = False
-    #: Open grants whose gateway may let the person in again without asking.
+    #: Open grants by which the person may be let in again without asking.
     pins: int = 0
 
 
@@ -42,19 +42,15 @@ class Grant:
     """Seats that one gateway may give away without asking."""
 
     gateway: str
+    #: Who was asked for, whom the gateway may let in again.
+    user: str
+    #: Seats for others, whom nobody has heard of until the gateway reports them at the end.
     seats: int
     until_ms: int
-    #: Whom it gave them to, as far as it has reported.
-    users: set[str] = field(default_factory=set)
-    #: False when its time is over and no final report came: the rest may have been given away.
+    #: False when its time is over and no report came: the seats may have been given away.
     open: bool = True
     #: Part of `until_ms` that makes up for the clock of the worker which gave it.
     margin_ms: int = 0
-
-    @property
-    def rest(self) -> int:
-        """Seats that may be given away to persons nobody has heard of."""
-        return max(0, self.seats - len(self.users))
 
 
 class Gate:
@@ -76,11 +72,20 @@ class Gate:
 
     def count(self) -> int:
         """Return how many seats are taken or promised."""
-        return len(self._present) + self._coming + sum(g.rest for g in self._grants.values())
+        return (
+            len(self._present) + self._coming + sum(grant.seats for grant in self._grants.values())
+        )
 
     def contested(self) -> bool:
         """Tell whether seats that are promised to gateways may come back within a moment."""
-        return any(grant.open and grant.rest for grant in self._grants.values())
+        return any(
+            grant.open and (grant.seats or self._only_pinned(grant.user))
+            for grant in self._grants.values()
+        )
+
+    def _only_pinned(self, user: str) -> bool:
+        """Tell whether a person has left, and counts only because of a grant."""
+        return self._expected[user].seen and user not in self._present
 
     def counted(self, user: str) -> bool:
         """Tell whether a person has a seat already."""
@@ -96,41 +101,36 @@ class Gate:
 
     def grant(
         self, grant_id: str, gateway: str, *, user: str, want: int, seats: int, now_ms: int
-    ) -> int:
-        """Promise a gateway a share of the free seats; return how many, 0 for none.
+    ) -> int | None:
+        """Promise a gateway a share of the free seats; return how many, None for no grant.
 
-        The seat of `user`, who was let in by the same answer, comes on top. The same id again gets
-        the same grant, so a command may be repeated.
+        The seat of `user`, who was let in by the same answer, comes on top: a grant of none is the
+        right to let this one in again. The same id again gets the same grant, so a command may be
+        repeated.
         """
         known = self._grants.get(grant_id)
         if known is not None:
-            return known.rest if known.open and len(known.users) == 1 else 0
+            return known.seats if known.open else None
         mine = sum(g.open and g.gateway == gateway for g in self._grants.values())
-        share = min(want, GRANT_SEATS_MAX, (seats - self.count()) // _GRANT_SHARE)
-        if share < 1 or mine >= _GRANTS_MAX:
-            return 0
-        until_ms = now_ms + GRANT_MS + GRACE_MS
-        self._grants[grant_id] = Grant(gateway, share + 1, until_ms, {user})
+        share = max(0, min(want, GRANT_SEATS_MAX, (seats - self.count()) // _GRANT_SHARE))
+        if mine >= (_GRANTS_MAX if share else 1):
+            return None
+        self._grants[grant_id] = Grant(gateway, user, share, now_ms + GRANT_MS + GRACE_MS)
         self._expected[user].pins += 1
         return share
 
-    def reported(self, grant_id: str, users: Iterable[str], *, closed: bool, now_ms: int) -> None:
-        """Take in whom a gateway has let in by a grant so far, and whether that was all.
+    def reported(self, grant_id: str, users: Iterable[str], now_ms: int) -> None:
+        """Take in whom a gateway has let in by a grant, which ends with that.
 
-        A grant that is not known was closed by an earlier copy of the report, or is long over.
+        A grant that is not known was reported before, or is long over.
         """
         self.expire(now_ms)
-        grant = self._grants.get(grant_id)
+        grant = self._grants.pop(grant_id, None)
         if grant is None:
             return
+        self._end(grant, now_ms)
         for user in users:
-            if user not in grant.users:
-                grant.users.add(user)
-                expected = self.expect(user, now_ms, now_ms + self.lease_ms)
-                expected.pins += grant.open
-        if closed:
-            del self._grants[grant_id]
-            self._end(grant, now_ms)
+            self.expect(user, now_ms, now_ms + self.lease_ms)
 
     def expect(self, user: str, since_ms: int, until_ms: int) -> Expected:
         """Count a person as let in until he is seen or the time is over."""
@@ -186,19 +186,14 @@ class Gate:
             self._drop(user)
 
     def _end(self, grant: Grant, now_ms: int) -> None:
-        """A gateway may no longer let those of its grant in again."""
-        if grant.open:
-            grant.open = False
-            for user in grant.users:
-                self._unpin(user, now_ms)
-
-    def _unpin(self, user: str, now_ms: int) -> None:
-        expected = self._expected.get(user)
-        if expected is None or not expected.pins:
+        """A gateway may no longer let anybody in by a grant."""
+        if not grant.open:
             return
+        grant.open = False
+        expected = self._expected[grant.user]
         expected.pins -= 1
         if not expected.pins and (expected.seen or expected.until_ms <= now_ms):
-            self._drop(user)
+            self._drop(grant.user)
 
     def _drop(self, user: str) -> None:
         del self._expected[user]
@@ -209,11 +204,11 @@ class Gate:
     def restore_grant(self, grant_id: str, grant: Grant) -> None:
         """Take a grant over that another worker gave."""
         self._grants[grant_id] = grant
-        for user in grant.users:
-            expected = self._expected.get(user)
-            if expected is None:
-                expected = self.expect(user, grant.until_ms, grant.until_ms)
-            expected.pins += 1
+        expected = self._expected.get(grant.user)
+        if expected is None:
+            # Its lease was over before the grant was, by the margin that grants get.
+            expected = self.expect(grant.user, grant.until_ms, grant.until_ms)
+        expected.pins += 1
 
     def dumped(self) -> bytes | None:
         """Return what must outlive this worker; None when that is nothing."""
@@ -226,7 +221,7 @@ class Gate:
                     for user, known in self._expected.items()
                 ],
                 "grants": {
-                    grant_id: (g.gateway, g.seats, g.until_ms - g.margin_ms, list(g.users))
+                    grant_id: (g.gateway, g.user, g.seats, g.until_ms - g.margin_ms)
                     for grant_id, g in self._grants.items()
                 },
             }
@@ -244,8 +239,8 @@ def loaded(present: Iterable[str], stored: bytes | None, *, lease_ms: int) -> Ga
     doc: dict[str, Any] = orjson.loads(stored)
     for user, since_ms, until_ms, seen in sorted(doc["expected"], key=lambda item: item[2]):
         gate.expect(user, since_ms, until_ms).seen = seen
-    for grant_id, (gateway, seats, until_ms, users) in doc["grants"].items():
-        grant = Grant(gateway, seats, until_ms + CLOCKS_APART_MS, set(users))
+    for grant_id, (gateway, user, seats, until_ms) in doc["grants"].items():
+        grant = Grant(gateway, user, seats, until_ms + CLOCKS_APART_MS)
         grant.margin_ms = CLOCKS_APART_MS
         gate.restore_grant(grant_id, grant)
     return gate

@@ -35,6 +35,8 @@ def join(shard: Shard, turn: Turn, envelope: Envelope, command: JoinCommand) -> 
     seats = item.record.seats
     if gate.admit(command["user"], seats=seats, now_ms=turn.now_ms, passes=command["passes"]):
         turn.count("joined")
+        turn.gates[item.record.id] = item
+        answer = {"ok": True}
         granted = gate.grant(
             command["id"],
             command["gateway"],
@@ -43,8 +45,8 @@ def join(shard: Shard, turn: Turn, envelope: Envelope, command: JoinCommand) -> 
             seats=seats,
             now_ms=turn.now_ms,
         )
-        turn.gates[item.record.id] = item
-        answer = {"ok": True, "granted": granted}
+        if granted is not None:
+            answer["granted"] = granted
     else:
         turn.count("joinRefused")
         answer = {
@@ -57,7 +59,7 @@ def join(shard: Shard, turn: Turn, envelope: Envelope, command: JoinCommand) -> 
 
 
 def reported(shard: Shard, turn: Turn, fact: Joins) -> None:
-    """Take in whom a gateway let in. Safe to repeat: a report holds everybody so far."""
+    """Take in whom a gateway let in. Safe to repeat: a report ends its grant."""
     item = shard.lives.get(fact["meeting"])
     if item is None:
         return  # the meeting is over
@@ -65,7 +67,7 @@ def reported(shard: Shard, turn: Turn, fact: Joins) -> None:
     gate = opened(shard, item)
     turn.gates[item.record.id] = item
     if fact["grant"]:
-        gate.reported(fact["grant"], fact["users"], closed=fact["closed"], now_ms=turn.now_ms)
+        gate.reported(fact["grant"], fact["users"], turn.now_ms)
         return
     # Nobody could be asked: they are in, whether there was a seat or not.
     since_ms = min(fact["at_ms"], turn.now_ms)
