@@ -58,7 +58,13 @@ def make_app(parts: Parts) -> web.Application:
         await parts.meetings.close()
 
     app.cleanup_ctx.append(running)
+    app.on_response_prepare.append(_name_server)
     return app
+
+
+async def _name_server(_request: web.Request, response: web.StreamResponse) -> None:
+    """Say who answers, and not of which version: that helps nobody but attackers."""
+    response.headers["Server"] = "seatkeep"
 
 
 async def serve(parts: Parts) -> web.AppRunner:

@@ -79,3 +79,9 @@ async def test_two_hosts_are_one_too_many(run: World) -> None:
     doubled = request.replace(b"\r\n", b"\r\nHost: acme-5.seats.test\r\n", 1)
     reply = await wire.exchange(run.origin, doubled)
     assert reply.status == 400 or reply.key == "checksumError"
+
+
+@pytest.mark.parametrize("path", ["/bigbluebutton/api", "/bigbluebutton/api/create", "/nothing"])
+async def test_no_answer_names_a_version_of_the_server(run: World, path: str) -> None:
+    reply = await run.raw("GET", run.origin + path)
+    assert reply.headers["Server"] == "seatkeep"
