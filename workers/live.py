@@ -6,7 +6,7 @@ the worker puts what is made here into a batch or onto the bus.
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -91,10 +91,17 @@ class Live:
             view["parent"] = record.parent_id
         return view
 
-    def event(self, kind: EventKind, at_ms: int, *, user: str = "") -> Event:
-        """Return an event of this meeting; ids shown are the caller's own."""
+    def event(
+        self, kind: EventKind, at_ms: int, *, user: str = "", data: dict[str, Any] | None = None
+    ) -> Event:
+        """Return an event of this meeting; ids shown are the caller's own.
+
+        `data` is what the kind carries by the catalogue; that of a new meeting is known here.
+        """
         record = self.record
         ended = kind is EventKind.MEETING_ENDED
+        if kind is EventKind.MEETING_CREATED and data is None:
+            data = self._created()
         return {
             "id": new_id(),
             "kind": kind.value,
@@ -107,12 +114,35 @@ class Live:
             "meeting_id": record.external_id,
             "internal_meeting_id": self.bound["internal_id"] if self.bound else "",
             "user_id": user,
+            "user_internal_id": "",
+            "user_name": "",
             "moderator": self.users[user].moderator if user in self.users else False,
             "reason": record.end_reason if ended else "",
             "seats_needed": self.seats_needed if ended else 0,
             # As with BBB, the end of a breakout room calls nobody back.
             "callbacks": self.doc["callbacks"] if ended and record.parent_id is None else [],
+            "data": data or {},
         }
+
+    def _created(self) -> dict[str, Any]:
+        """Return what is told of a new meeting: what was asked for, and what came of it."""
+        doc, bound, record = self.doc, self.bound, self.record
+        params = dict(doc["params"])
+        created: dict[str, Any] = {
+            "name": doc["name"],
+            "isBreakout": record.parent_id is not None,
+            "duration": doc["duration_min"],
+            "createTime": bound["create_time_ms"] if bound else 0,
+            "createDate": bound["create_date"] if bound else "",
+            "moderatorPW": doc["moderator_pw"],
+            "attendeePW": doc["attendee_pw"],
+            "record": params.get("record", "").lower() == "true",
+            "voiceBridge": bound["voice_bridge"] if bound else "",
+            "dialNumber": bound["dial_number"] if bound else "",
+            "maxUsers": record.seats,
+            "metadata": doc["meta"],
+        }
+        return created
 
 
 def user_key(user_id: str) -> str:

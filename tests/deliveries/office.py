@@ -68,10 +68,13 @@ class Office:
             "meeting_id": "room-42",
             "internal_meeting_id": "abc-1",
             "user_id": "u1" if kind.startswith("user") else "",
+            "user_internal_id": "",
+            "user_name": "",
             "moderator": False,
             "reason": "ended" if kind == "meetingEnded" else "",
             "seats_needed": 0,
             "callbacks": [],
+            "data": {},
         }
         return event | fields  # type: ignore[return-value]
 

@@ -1,0 +1,1 @@
+"""How events look to those who are told: a module per dialect, and its signing."""
