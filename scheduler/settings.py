@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from scheduler import checks
@@ -124,6 +124,16 @@ class Settings(BaseSettings):
     #: Bytes of a node's answer that are read.
     node_answer_bytes_max: int = Field(default=16_777_216, ge=65_536)
 
+    #: Where nodes reach a gateway, e.g. `https://bbb.example.org`: they then tell at once who came
+    #: and went, that a meeting ended, that a recording is ready. Empty: polls alone find it out.
+    inbound_url: str = ""
+    #: Longest body that a node may send, bytes: learning dashboards are the longest ones.
+    inbound_bytes_max: int = Field(default=4_194_304, ge=65_536, le=67_108_864)
+    #: Every node is asked this often whether it still tells us (jittered by a fifth).
+    inbound_check_s: Seconds = 60
+    #: A booking is announced this long before its window begins.
+    booking_notice_s: float = Field(default=900, ge=0, le=604_800)
+
     #: Every node is polled this often (jittered by a fifth).
     poll_interval_s: Seconds = 5
     #: A node is down after this many polls in a row without an answer.
@@ -175,13 +185,14 @@ class Settings(BaseSettings):
             )
         return url
 
-    @field_validator("public_url")
+    @field_validator("public_url", "inbound_url")
     @classmethod
-    def _public_address(cls, url: str) -> str:
+    def _public_address(cls, url: str, field: ValidationInfo) -> str:
         parts = urlsplit(url)
         plain = not (parts.query or parts.fragment or parts.username)
         if url and not (parts.scheme in ("http", "https") and parts.hostname and plain):
-            raise ValueError("SEATKEEP_PUBLIC_URL must look like https://bbb.example.org")
+            name = _PREFIX + (field.field_name or "").upper()
+            raise ValueError(f"{name} must look like https://bbb.example.org")
         return url.rstrip("/")
 
     @field_validator("delivery_steps_s")

@@ -9,6 +9,7 @@ import base64
 import binascii
 import contextlib
 import hashlib
+import hmac
 import os
 import tempfile
 from pathlib import Path
@@ -46,6 +47,7 @@ class Vault:
         if len(key) != KEY_BYTES:
             raise VaultError(f"the secret key has {len(key)} bytes, but it must have {KEY_BYTES}")
         self._cipher = AESGCM(key)
+        self._key = key
         # A short hash tells keys apart without saying anything about them.
         key_id = hashlib.sha256(b"seatkeep key id" + key).digest()[:_KEY_ID_BYTES]
         self._header = _VERSION + key_id
@@ -85,6 +87,10 @@ class Vault:
                 "the stored secret is damaged: it was changed after sealing"
             ) from error
         return text.decode()
+
+    def derived(self, purpose: str) -> bytes:
+        """Return 32 bytes that only this key gives for a purpose: the same in every process."""
+        return hmac.digest(self._key, b"seatkeep derived " + purpose.encode(), "sha256")
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Vault":
