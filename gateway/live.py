@@ -38,9 +38,9 @@ class Live:
         await self._running.close()
         await self._info.close()
 
-    def node(self, entry: Entry) -> Node | None:
+    async def node(self, entry: Entry) -> Node | None:
         """Return the node of a meeting; None when it is not in the directory."""
-        return self._parts.directory.current.nodes.get(entry.view["node"] or 0)
+        return await self._parts.directory.node(entry.view["node"])
 
     async def running(self, entry: Entry) -> bool | None:
         """Return whether the meeting runs; None when its node does not answer."""
@@ -55,7 +55,7 @@ class Live:
 
     async def _ask(self, meeting_id: str, call: str) -> NodeReply | None:
         entry = self._parts.meetings.by_id(meeting_id)
-        node = self.node(entry) if entry is not None else None
+        node = await self.node(entry) if entry is not None else None
         if entry is None or node is None:
             return None
         try:

@@ -114,7 +114,7 @@ class Sessions:
         entry = await self._entry(record.meeting_id)
         if entry is None or not entry.shown or entry.view["node"] != record.node_id:
             return None
-        node = self._parts.directory.current.nodes.get(record.node_id)
+        node = await self._parts.directory.node(record.node_id)
         return Session(entry, node, known.cookies) if node is not None else None
 
     async def forget(self, caller: Caller, token: str) -> None:

@@ -81,6 +81,10 @@ class Subscription:
     moderator_text: str
     #: Parameter rules, one per line (see `schemas.rules`).
     rules: str = ""
+    #: Whether events carry the names of people.
+    event_names: bool = False
+    #: What people's ids in events are hashed with; empty: they are shown.
+    event_id_key: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,19 @@ class Endpoint:
     kinds: frozenset[str]
     enabled: bool
     created_ms: int
+    label: str = ""
+    #: The caller's `meetingID` that it is about; None means all meetings.
+    external_id: str | None = None
+    #: Whether it is signed with secrets of its own, else with those of the credential.
+    own_secrets: bool = False
+    #: The secret, behind it the previous one.
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    #: When the previous secret stops being used; None: it stays until the next rotation.
+    previous_until_ms: int | None = None
+    #: strict: in order within each meeting; relaxed: each delivery when it is due.
+    ordering: str = "strict"
+    #: Why it is switched off: "" by a person, else `failing` or `gone`.
+    disabled_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,13 +223,13 @@ async def load_directory(database: Database, vault: Vault) -> Directory:
         }
     pools = {row["id"]: _record(Pool, row) for row in rows["pool"]}
     nodes = {node.id: node for row in rows["node"] if (node := _node(row, vault))}
-    subscriptions = {row["id"]: _record(Subscription, row) for row in rows["subscription"]}
+    subscriptions = {row["id"]: _subscription(row, vault) for row in rows["subscription"]}
     credentials = {
         credential.id: credential
         for row in rows["credential"]
         if (credential := _credential(row, subscriptions[row["subscription_id"]], vault))
     }
-    endpoints = {row["id"]: _endpoint(row) for row in rows["endpoint"]}
+    endpoints = {row["id"]: _endpoint(row, vault) for row in rows["endpoint"]}
     nodes_of_pool = {
         pool_id: tuple(
             sorted((n for n in nodes.values() if n.pool_id == pool_id), key=lambda n: n.name)
@@ -256,6 +273,7 @@ class DirectoryWatch:
         self._current: Directory | None = None
         self._subscribers: list[Callable[[Directory], None]] = []
         self._refreshing = asyncio.Lock()
+        self._looking = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._lost = False
 
@@ -265,6 +283,19 @@ class DirectoryWatch:
         if self._current is None:
             raise RuntimeError("the directory watch was not started")
         return self._current
+
+    async def node(self, node_id: int | None) -> Node | None:
+        """Return a node; one that is not known yet may have been added a moment ago, so look."""
+        found = self.current.nodes.get(node_id or 0)
+        if found is not None or node_id is None:
+            return found
+        async with self._looking:
+            if node_id not in self.current.nodes:
+                try:
+                    await self.refresh()
+                except (SQLAlchemyError, OSError) as error:
+                    log.warning("a node is not known yet", node=node_id, error=str(error))
+        return self.current.nodes.get(node_id)
 
     def subscribe(self, callback: Callable[[Directory], None]) -> None:
         """Have `callback` called with every new snapshot, in the event loop; it must not block."""
@@ -376,9 +407,22 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _endpoint(row: dict[str, Any]) -> Endpoint:
-    fields = {name: row[name] for name in Endpoint.__dataclass_fields__}
-    return Endpoint(**fields | {"kinds": frozenset(_listed(row["kinds"]))})
+def _subscription(row: dict[str, Any], vault: Vault) -> Subscription:
+    hashed = row["event_hashed_ids"]
+    key = vault.derived(f"event ids of subscription {row['id']}") if hashed else b""
+    return _record(Subscription, row | {"event_id_key": key})  # type: ignore[no-any-return]
+
+
+def _endpoint(row: dict[str, Any], vault: Vault) -> Endpoint:
+    """Return an endpoint; one whose secret cannot be opened has none and can sign nothing."""
+    sealed = [row["secret"]]
+    until_ms = row["previous_until_ms"]
+    if row["previous_secret"] is not None and (until_ms is None or until_ms > _now_ms()):
+        sealed.append(row["previous_secret"])
+    opened = _opened(vault, filter(None, sealed), kind="endpoint", name=str(row["id"]))
+    fields = row | {"own_secrets": row["secret"] is not None, "secrets": opened}
+    fields["kinds"] = frozenset(_listed(row["kinds"]))
+    return _record(Endpoint, fields)  # type: ignore[no-any-return]
 
 
 def _opened(vault: Vault, records: Iterable[bytes], *, kind: str, name: str) -> tuple[str, ...]:

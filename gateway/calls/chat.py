@@ -40,7 +40,7 @@ class Chat:
         entry = await parts.meetings.find(incoming.caller.credential, given.get("meetingID"))
         if entry is None or not entry.shown:
             raise ApiFailure(*_NOT_FOUND)
-        node = self._live.node(entry)
+        node = await self._live.node(entry)
         if node is None:
             raise ApiFailure(Reason.UNAVAILABLE)
         pairs = [("meetingID", entry.node_meeting_id)]

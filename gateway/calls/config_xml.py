@@ -97,7 +97,7 @@ class ConfigXml:
         entry = await self._parts.meetings.find(
             incoming.caller.credential, meeting_id.get("meetingID")
         )
-        node = self._live.node(entry) if entry is not None and entry.shown else None
+        node = await self._live.node(entry) if entry is not None and entry.shown else None
         if entry is None or node is None:
             raise ApiFailure(*params.NOT_IDENTIFIED)
         return await self._handed(entry, node, given | {"meetingID": entry.node_meeting_id})

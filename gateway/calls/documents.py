@@ -45,7 +45,7 @@ class Documents:
             return _failed(f"Meeting with id [{meeting_id}] not found.")
         if body is None or not await body.documents():
             return _failed(_NOTHING)
-        node = self._live.node(entry)
+        node = await self._live.node(entry)
         if node is None:
             raise ApiFailure(Reason.UNAVAILABLE, "The server of the meeting is not known.")
         settings = self._parts.settings

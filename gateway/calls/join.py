@@ -92,7 +92,7 @@ class Join:
         if violation is not None or entry is None:
             return _error(given, violation or params.FORCIBLY_ENDED)
         moderator = _is_moderator(entry, values)
-        node = self._live.node(entry)
+        node = await self._live.node(entry)
         if node is None:
             return _error(given, _UNAVAILABLE)
         if caller.rules.join is not None:

@@ -57,9 +57,8 @@ class Sessions:
         """Ask all nodes of a credential; callers that ask meanwhile share the next round."""
         mine: dict[str, Entry] = {}
         nodes: dict[int, Node] = {}
-        known = self._parts.directory.current.nodes
         for entry in self._parts.meetings.of_credential(credential):
-            bound, node = entry.view["bound"], known.get(entry.view["node"] or 0)
+            bound, node = entry.view["bound"], await self._parts.directory.node(entry.view["node"])
             if bound is not None and node is not None and node.health != _DOWN:
                 mine[bound["internal_id"]] = entry
                 nodes[node.id] = node
