@@ -8,7 +8,7 @@ keep apart by the subscription that they use.
 import contextlib
 import json
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,10 @@ from tests.services.postgresql import PostgreSQL
 from tests.services.processes import ProductProcess
 from tests.services.rabbitmq import RabbitMQ
 
+#: Two nodes of this size carry the subscription, and hardly more.
+GROWING_NODE_SEATS = 15
+GROWING_SEATS = 25
+
 
 @pytest.fixture(scope="package")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
@@ -38,14 +42,18 @@ def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
     """A gateway and a worker on PostgreSQL and RabbitMQ, and six simulated nodes."""
-    name = f"journeys_{uuid.uuid4().hex[:12]}"
-    directory, environment = _set_up(tmp_path_factory.mktemp("served"))
-    with _database(request, name) as database_url, _broker(request, name) as amqp_url:
-        environment["SEATKEEP_DATABASE_URL"] = database_url
-        environment["SEATKEEP_AMQP_URL"] = amqp_url
-        # On a broker of somebody else the queues of the default pool may not be ours.
-        environment["SEATKEEP_POOL"] = name
-        yield from _running(Installation(directory, environment, pool=name))
+    with _on_servers(request, tmp_path_factory.mktemp("served")) as installation:
+        yield from _running(installation)
+
+
+@pytest.fixture
+def growing(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    """The same for one test that changes the nodes: it has two small ones, four more are there."""
+    with _on_servers(request, tmp_path_factory.mktemp("growing")) as installation:
+        installation.node_seats = GROWING_NODE_SEATS
+        yield from _running(installation, nodes=2, subscriptions={"crowd": GROWING_SEATS})
 
 
 @pytest.fixture(params=["embedded", "served"])
@@ -113,6 +121,19 @@ def _set_up(directory: Path) -> tuple[Path, dict[str, str]]:
 
 
 @contextlib.contextmanager
+def _on_servers(request: pytest.FixtureRequest, directory: Path) -> Iterator[Installation]:
+    """Prepare an installation with a database and a broker of its own."""
+    name = f"journeys_{uuid.uuid4().hex[:12]}"
+    directory, environment = _set_up(directory)
+    with _database(request, name) as database_url, _broker(request, name) as amqp_url:
+        environment["SEATKEEP_DATABASE_URL"] = database_url
+        environment["SEATKEEP_AMQP_URL"] = amqp_url
+        # On a broker of somebody else the queues of the default pool may not be ours.
+        environment["SEATKEEP_POOL"] = name
+        yield Installation(directory, environment, pool=name)
+
+
+@contextlib.contextmanager
 def _database(request: pytest.FixtureRequest, name: str) -> Iterator[str]:
     """Make a database that outlives one test."""
     if conftest.DATABASE_URL:
@@ -140,10 +161,15 @@ def _broker(request: pytest.FixtureRequest, name: str) -> Iterator[str]:
     server.delete_vhost(name)
 
 
-def _running(installation: Installation) -> Iterator[Installation]:
+def _running(
+    installation: Installation,
+    *,
+    nodes: int | None = None,
+    subscriptions: Mapping[str, int] = SUBSCRIPTIONS,
+) -> Iterator[Installation]:
     try:
         installation.start_nodes()
-        installation.configure(SUBSCRIPTIONS)
+        installation.configure(subscriptions, nodes=nodes)
         installation.serve()
         yield installation
         installation.stop()

@@ -65,6 +65,7 @@ class Installation:
     nodes: dict[str, str] = field(default_factory=dict)
     processes: list[ProductProcess] = field(default_factory=list)
     checksums: list[str] = field(default_factory=list)
+    node_seats: int = NODE_SEATS
 
     @property
     def settings(self) -> Settings:
@@ -101,24 +102,24 @@ class Installation:
             time.sleep(programs.POLL_INTERVAL_S)
         self.nodes = {line.split()[1]: line.split()[2] for line in lines}
 
-    def configure(self, subscriptions: Mapping[str, int]) -> None:
-        """Make the tables, the nodes, and subscriptions of so many seats with a credential each."""
-        run_apart(self._configure(subscriptions))
+    def configure(self, subscriptions: Mapping[str, int], *, nodes: int | None = None) -> None:
+        """Make the tables, all or so many nodes, and subscriptions with a credential each."""
+        run_apart(self._configure(subscriptions, nodes))
 
-    async def _configure(self, subscriptions: Mapping[str, int]) -> None:
+    async def _configure(self, subscriptions: Mapping[str, int], nodes: int | None) -> None:
         database = Database(self.settings)
         vault = Vault.from_settings(self.settings)
         try:
             await database.migrate()
             await operations.ensure_pool(database, self.pool)
-            for name, url in self.nodes.items():
+            for name, url in list(self.nodes.items())[:nodes]:
                 await operations.add_node(
                     database,
                     vault,
                     name=name,
                     base_url=url,
                     secret=NODE_SECRET,
-                    seats=NODE_SEATS,
+                    seats=self.node_seats,
                     pool=self.pool,
                 )
             for slug, seats in subscriptions.items():
