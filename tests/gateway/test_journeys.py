@@ -190,9 +190,12 @@ async def test_xml_modules_reach_the_node(run: World, content_type: str) -> None
         headers={"Content-Type": content_type} if content_type else {},
     )
     assert reply.ok, reply.text
-    entry = run.parts.meetings.lookup(1, "room-42")
-    assert entry is not None
-    assert entry.view["doc"].get("body") == body
+    node, node_id = run.node_of("room-42")
+    meeting = node.node.state.find(node_id)
+    assert meeting is not None
+    assert meeting.documents == ["a.pdf"]
+    [call] = await run.node_calls("create")
+    assert call["body_bytes"] == len(body)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +205,7 @@ async def test_xml_modules_reach_the_node(run: World, content_type: str) -> None
         (b"<!DOCTYPE a [<!ENTITY b SYSTEM 'file:///etc/passwd'>]><a>&b;</a>", XML, "malformedXml"),
         (b"<a>\xff</a>", XML, "malformedXml"),
         (b"{}", {"Content-Type": "application/json"}, "unsupportedContentType"),
-        (b"<a>" + b"x" * 1_100_000 + b"</a>", XML, "requestTooLarge"),
+        (b"<a>" + b"x" * 30_000_000 + b"</a>", XML, "requestTooLarge"),
     ],
 )
 async def test_bodies_that_are_no_modules_are_refused(
