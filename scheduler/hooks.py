@@ -2,12 +2,12 @@
 
 Owns the rows and what makes two registrations the same one: the address. Every question names the
 credential, so nobody sees, removes or hears of another's. Never calls a hook. Used by the gateway,
-which registers, and by whoever delivers, which asks `matching`.
+which registers, and by whoever delivers, which asks for those `concerning` its meetings.
 """
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, String, cast, delete, func, literal, or_, select, update
@@ -66,6 +66,12 @@ async def register(
         )
         known = (await connection.execute(_hooks().where(same))).first()
         if known is not None:
+            # Whoever registers again wants to hear again; how it fared is not forgotten.
+            await connection.execute(
+                update(_HOOK)
+                .where(same & ~_HOOK.c.enabled)
+                .values(enabled=True, disabled_reason="")
+            )
             return _hook(known), False
         count = await connection.scalar(select(func.count()).select_from(_HOOK).where(mine))
         if (count or 0) >= hooks_max:
@@ -109,16 +115,28 @@ async def listed(
     return [_hook(row) for row in found]
 
 
-async def matching(
-    database: Database, credential_id: int, external_id: str, event: str
-) -> list[Hook]:
-    """Return the hooks that want an event of a meeting, named as bbb-webhooks does.
+async def concerning(
+    database: Database, meetings: Collection[tuple[int, str]]
+) -> dict[int, list[Hook]]:
+    """Return the hooks of some meetings by credential, switched off ones left out.
 
-    Raises `StoreDown`.
+    `meetings` are credentials and `meetingID`s; an empty one is no meeting, and concerns only the
+    hooks of all meetings. What a hook wants to hear is not looked at. Raises `StoreDown`.
     """
-    hooks = await listed(database, credential_id, external_id)
-    name = event.lower()
-    return [hook for hook in hooks if not hook.events or name in hook.events]
+    credentials = {credential for credential, _ in meetings}
+    rooms = {external_id for _, external_id in meetings if external_id}
+    if not credentials:
+        return {}
+    statement = _hooks().where(
+        _HOOK.c.credential_id.in_(credentials),
+        _HOOK.c.enabled,
+        or_(_HOOK.c.external_id.is_(None), _HOOK.c.external_id.in_(rooms)),
+    )
+    found: dict[int, list[Hook]] = {}
+    for row in await store.rows(database, statement.order_by(_HOOK.c.created_ms, _HOOK.c.id)):
+        hook = _hook(row)
+        found.setdefault(hook.credential_id, []).append(hook)
+    return found
 
 
 async def note_use(database: Database, *, now_ms: int) -> None:

@@ -20,14 +20,14 @@ class TokenError(ValueError):
 
 
 def recording(claims: dict[str, Any], secret: str) -> str:
-    """Return the token of a recording-ready callback; like BBB's, it never expires."""
-    return _encoded(claims, secret, RECORDING_ALGORITHM)
+    """Return the token of a recording-ready callback; like BBB's, without type and expiry."""
+    return _encoded(claims, secret, RECORDING_ALGORITHM, {"typ": None})
 
 
 def analytics(now_ms: int, secret: str) -> str:
     """Return the bearer of an analytics callback."""
     claims = {"exp": now_ms // 1_000 + ANALYTICS_VALID_S}
-    return _encoded(claims, secret, ANALYTICS_ALGORITHM)
+    return _encoded(claims, secret, ANALYTICS_ALGORITHM, {})
 
 
 def claims_of(token: str, secrets: tuple[str, ...], algorithm: str) -> dict[str, Any]:
@@ -43,10 +43,10 @@ def claims_of(token: str, secrets: tuple[str, ...], algorithm: str) -> dict[str,
     raise TokenError(f"the token is not valid: {error}")
 
 
-def _encoded(claims: dict[str, Any], secret: str, algorithm: str) -> str:
+def _encoded(claims: dict[str, Any], secret: str, algorithm: str, headers: dict[str, Any]) -> str:
     with warnings.catch_warnings():
         _accept_short_keys()
-        return jwt.encode(claims, secret, algorithm=algorithm)
+        return jwt.encode(claims, secret, algorithm=algorithm, headers=headers)
 
 
 def _accept_short_keys() -> None:

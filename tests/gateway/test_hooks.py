@@ -94,8 +94,8 @@ async def test_what_is_wrong_with_a_hook_is_told(
 async def test_an_empty_list_of_events_means_all_and_an_empty_meeting_none(run: World) -> None:
     await _made(run, eventID="", getRaw="false")
     await run.call("hooks/create", {"callbackURL": "https://b.example/", "meetingID": ""})
-    (found,) = await hooks.matching(run.database, 1, "room-42", "user-joined")
-    assert found.url == URL
+    found = await hooks.concerning(run.database, {(1, "room-42")})
+    assert [(hook.url, hook.events) for hook in found[1]] == [(URL, ())]
 
 
 async def test_hooks_belong_to_their_credential(run: World) -> None:
@@ -115,7 +115,9 @@ async def test_hooks_belong_to_their_credential(run: World) -> None:
     ):
         listed = await run.call("hooks/list", prefix=prefix, secret=secret)
         assert [e.text for e in listed.root.iterfind("hooks/hook/hookID")] == [own["hookID"]]
-    assert [h.credential_id for h in await hooks.matching(run.database, 1, "room-42", "x")] == [1]
+    found = await hooks.concerning(run.database, {(1, "room-42")})
+    assert [hook.credential_id for hook in found.pop(1)] == [1]
+    assert not found
 
 
 async def test_a_client_may_sign_hooks_with_sha1_and_calls_with_sha256(run: World) -> None:

@@ -75,18 +75,19 @@ async def test_nobody_removes_the_hook_of_another_credential(database: Database)
     assert not await hooks.remove(database, 1, hook.id)
 
 
-async def test_an_event_finds_the_hooks_that_want_it(database: Database) -> None:
+async def test_a_meeting_finds_the_hooks_that_concern_it(database: Database) -> None:
     everything = await _registered(database, 1, "https://a.example/")
     mine = await _registered(database, 1, "https://b.example/", "room", "user-joined")
     await _registered(database, 1, "https://c.example/", "another")
     await _registered(database, 1, "https://d.example/", "")
     await _registered(database, 2, "https://e.example/")
 
-    async def found(event: str) -> set[str]:
-        return {hook.id for hook in await hooks.matching(database, 1, "room", event)}
+    async def found(room: str) -> set[Hook]:
+        return set((await hooks.concerning(database, {(1, room)}))[1])
 
-    assert await found("User-Joined") == {everything.id, mine.id}
-    assert await found("meeting-ended") == {everything.id}
+    assert await found("room") == {everything, mine}
+    assert await found("elsewhere") == {everything}
+    assert await found("") == {everything}
 
 
 async def test_a_hook_goes_when_its_meeting_has_not_been_alive_for_long(
