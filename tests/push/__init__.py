@@ -1,0 +1,1 @@
+"""What nodes push, held against what polls see."""
