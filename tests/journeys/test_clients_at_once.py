@@ -117,8 +117,7 @@ async def _javascript(client: Client, name: str, progress: Progress) -> None:
     assert process.stdout is not None
     assert process.stderr is not None
     progress.rounds[name] = 0
-    stopping = asyncio.create_task(progress.stop.wait())
-    stopping.add_done_callback(lambda _: process.stdin and process.stdin.close())
+    stopping = asyncio.create_task(_close_later(progress.stop, process.stdin))
     try:
         async for _ in process.stdout:
             progress.done(name)
@@ -129,6 +128,11 @@ async def _javascript(client: Client, name: str, progress: Progress) -> None:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def _close_later(stop: asyncio.Event, stdin: asyncio.StreamWriter) -> None:
+    await stop.wait()
+    stdin.close()
 
 
 class Watched:
