@@ -34,7 +34,7 @@ ASK_AGAIN_S: Final = 3.0
 _PAUSES_S: Final = (0.02, 0.04, 0.08, 0.16, 0.3, 0.6, 1.0, 1.0)
 #: Persons asked for at first; more when they are used up, never more than the worker gives.
 _WANT_MIN: Final = 4
-_WANT_MAX: Final = 32
+_WANT_MAX: Final = 128
 #: The observer keeps no more of an id, so two ids that differ only behind this are one person.
 _PERSON_SIGNS_MAX: Final = 512
 _DOORS_MIN: Final = 1_024
@@ -54,12 +54,14 @@ def person_of(user_id: str) -> str:
 class _Door:
     """One meeting as this gateway lets people in."""
 
-    __slots__ = ("contested_s", "let_in", "meeting", "right", "want")
+    __slots__ = ("asking", "contested_s", "let_in", "meeting", "right", "want")
 
     def __init__(self, meeting: str) -> None:
         self.meeting = meeting
         self.right: Right | None = None
         self.want = _WANT_MIN
+        #: A question under way, whose answer may serve others as well.
+        self.asking: asyncio.Task[Answer | None] | None = None
         #: Persons let in here, until when they count (monotonic); matters without a worker only.
         self.let_in: dict[str, float] = {}
         #: When other gateways were last asked for their seats (monotonic).
@@ -98,6 +100,10 @@ class Gate:
     async def admit(self, entry: Entry, person: str, *, pool: str, over: bool) -> Violation | None:
         """Ask for a person; return why he stays out, or None. `over` asks even without a seat."""
         door = self._door(entry)
+        if door.asking is not None:
+            await asyncio.wait((door.asking,))
+            if self.passes(door.meeting, person):
+                return None
         for pause_s in _PAUSES_S:
             if self._monotonic_s() < self._silent.get(pool, 0.0):
                 return self._by_own_count(door, person, pool=pool, over=over)
@@ -185,9 +191,17 @@ class Gate:
         task = asyncio.get_running_loop().create_task(self._asked(door, command, pool))
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
+        door.asking = task
         return await asyncio.shield(task)
 
     async def _asked(self, door: _Door, command: JoinCommand, pool: str) -> Answer | None:
+        try:
+            return await self._ask(door, command, pool)
+        finally:
+            if door.asking is asyncio.current_task():
+                door.asking = None
+
+    async def _ask(self, door: _Door, command: JoinCommand, pool: str) -> Answer | None:
         asked_s = self._monotonic_s()
         try:
             done = self._parts.bus.submit(pool, {**command}).done

@@ -19,7 +19,7 @@ GRACE_MS: Final = 1_000
 #: Clocks of two machines may differ by this much when another worker takes over.
 CLOCKS_APART_MS: Final = 10_000
 #: Seats in one grant at most, and the part of the free ones that it may take.
-GRANT_SEATS_MAX: Final = 32
+GRANT_SEATS_MAX: Final = 128
 _GRANT_SHARE: Final = 4
 #: Grants of one gateway at the same time: the one in use, and the one that replaces it.
 _GRANTS_MAX: Final = 2

@@ -107,12 +107,9 @@ class Join:
                 refusal = await self._gate.admit(entry, person, pool=caller.pool, over=over)
                 if refusal is not None:
                     return _error(given, refusal)
-        pairs = [
-            (name, entry.node_meeting_id if name == "meetingID" else value)
-            for name, value in values.items()
-        ]
         self._note(entry)
-        query = checksum.signed_query("join", _encoded(pairs), node.secret)
+        query = _encoded(values, entry.node_meeting_id)
+        query = checksum.signed_query("join", query, node.secret)
         if values.get("redirect", "").lower() == "false":
             return await self._fetched(entry, node, query)
         return failures.redirect(f"{node.base_url}api/join?{query}")
@@ -198,15 +195,20 @@ def _refused(entry: Entry, node: Node, key: str, message: str) -> ApiFailure:
     return ApiFailure(key, _foreign(entry, message))
 
 
-def _encoded(pairs: list[tuple[str, str]]) -> str:
-    """Return the pairs as a query; plain words, which most are, are not looked at twice."""
-    return "&".join(
-        [
-            f"{name if name.isalpha() and name.isascii() else quote_plus(name)}="
-            f"{value if value.isalnum() and value.isascii() else quote_plus(value)}"
-            for name, value in pairs
-        ]
-    )
+def _encoded(values: dict[str, str], node_meeting_id: str) -> str:
+    """Return the parameters as a query for the node, with the id that it knows the meeting by.
+
+    Plain words, which most are, are not looked at twice.
+    """
+    parts = []
+    for name, value in values.items():
+        if name == "meetingID":
+            parts.append(f"meetingID={node_meeting_id}")
+            continue
+        key = name if name.isascii() and name.isalpha() else quote_plus(name)
+        text = value if value.isascii() and value.isalnum() else quote_plus(value)
+        parts.append(f"{key}={text}")
+    return "&".join(parts)
 
 
 def _foreign(entry: Entry, text: str) -> str:
