@@ -28,9 +28,13 @@ from scheduler.settings import Settings
 from scheduler.vault import Vault
 from schemas import checksum, identifiers
 from schemas.messages import MeetingDoc, NodeAnswer
+from workers.gate import Gate
 
 _SECRET: Final = "bench-secret"  # noqa: S105  # of a benchmark
 _MEETINGS: Final = 120
+#: Rooms into which ever new users come, and how many different ones; several thousand a second.
+_HALLS: Final = 8
+_GUESTS: Final = 20_000
 _CONNECTIONS: Final = 32
 _ROUNDS: Final = 4
 
@@ -39,12 +43,17 @@ class _Watch:
     def __init__(self, directory: Directory) -> None:
         self.current = directory
 
+    async def node(self, node_id: int) -> Node | None:
+        return self.current.nodes.get(node_id)
+
 
 class _Store:
     """A store of a few running meetings that nobody changes."""
 
     def __init__(self) -> None:
-        self.records = [_record(number) for number in range(_MEETINGS)]
+        self.records = [_record(f"room-{number}", number) for number in range(_MEETINGS)]
+        halls = (_record(f"hall-{n}", _MEETINGS + n, seats=_GUESTS) for n in range(_HALLS))
+        self.records += halls
 
     async def live_meetings(self) -> list[MeetingRecord]:
         return self.records
@@ -106,10 +115,10 @@ def _directory() -> Directory:
     )
 
 
-def _record(number: int) -> MeetingRecord:
+def _record(name: str, number: int, *, seats: int = 10) -> MeetingRecord:
     doc = MeetingDoc(
-        name=f"Room {number}",
-        params=[("name", f"Room {number}"), ("maxParticipants", "10")],
+        name=name,
+        params=[("name", name), ("maxParticipants", str(seats))],
         attendee_pw="attendee",
         moderator_pw="moderator",
         duration_min=0,
@@ -128,12 +137,12 @@ def _record(number: int) -> MeetingRecord:
         pool_id=1,
         subscription_id=1,
         credential_id=1,
-        external_id=f"room-{number}",
-        live_key=f"1:room-{number}",
+        external_id=name,
+        live_key=f"1:{name}",
         live=True,
         node_id=1,
         state="held",
-        seats=10,
+        seats=seats,
         start_s=0,
         end_s=2**31,
         version=1,
@@ -156,6 +165,16 @@ def _cases() -> dict[str, list[bytes]]:
             _signed("join", meetingID=room, fullName="Ada Lovelace", role="MODERATOR", userID="u1")
             for room in rooms
         ],
+        "joinOfNewUsers": [
+            _signed(
+                "join",
+                meetingID=f"hall-{n % _HALLS}",
+                fullName="Ada",
+                role="VIEWER",
+                userID=f"u{n}",
+            )
+            for n in range(_GUESTS)
+        ],
         "isMeetingRunning": [_signed("isMeetingRunning", meetingID=room) for room in rooms],
         "getMeetings": [_signed("getMeetings")],
     }
@@ -169,6 +188,7 @@ async def run(*, seconds: float) -> dict[str, Any]:
     meetings = Meetings(reader, now_ms=unix_ms)
     bus = MemoryBus()
     await bus.start()
+    doorkeeper = asyncio.create_task(_answer_joins(bus))
     parts = Parts(
         settings=settings,
         # The measured calls neither write nor open secrets.
@@ -207,8 +227,35 @@ async def run(*, seconds: float) -> dict[str, Any]:
             found["of_bare"] = round(of_bare, 2)
     finally:
         await runner.cleanup()
+        doorkeeper.cancel()
+        await asyncio.gather(doorkeeper, return_exceptions=True)
         await bus.close()
     return figures
+
+
+async def _answer_joins(bus: MemoryBus) -> None:
+    """Let in whoever asks, and as many more as a placement worker would allow a gateway."""
+    gates: dict[str, Gate] = {}
+    consumer = await bus.consume_commands("default")
+    while True:
+        for envelope in await consumer.get(items_max=200):
+            envelope.accepted()
+            for item in envelope.items:
+                gate = gates.setdefault(item["meeting"], Gate((), lease_ms=2_000))
+                if item["kind"] == "joins":
+                    gate.reported(item["grant"], item["users"], unix_ms())
+                    continue
+                gate.admit(item["user"], seats=_GUESTS, now_ms=unix_ms(), passes=True)
+                granted = gate.grant(
+                    item["id"],
+                    item["gateway"],
+                    user=item["user"],
+                    want=item["want"],
+                    seats=_GUESTS,
+                    now_ms=unix_ms(),
+                )
+                answer = {"ok": True} if granted is None else {"ok": True, "granted": granted}
+                envelope.done(item["id"], answer)
 
 
 async def _bare(_request: web.Request) -> web.Response:
