@@ -31,12 +31,17 @@ def request_bytes(
     return f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode() + (body or b"")
 
 
-async def exchange(origin: str, request: bytes) -> Reply:
-    """Send bytes and return the answer; status 0 when the connection closed without one."""
+async def exchange(origin: str, request: bytes, *, half_closed: bool = False) -> Reply:
+    """Send bytes and return the answer; status 0 when the connection closed without one.
+
+    `half_closed` says that nothing more comes, for requests that are none.
+    """
     parts = urlsplit(origin)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=1 << 24)
     try:
         writer.write(request)
+        if half_closed:
+            writer.write_eof()
         async with asyncio.timeout(TIMEOUT_S):
             return await _answer(reader)
     except ConnectionError:
