@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
+from scheduler import credentials
 from schemas import answers, documents
 from tests.gateway import wire
 from tests.gateway.world import World
@@ -75,6 +76,84 @@ async def test_any_name_comes_out_of_xml_whole(run: World) -> None:
         listed = loops.wait(wire.signed(run, "getMeetings"))
         assert [str(found.text or "") for found in listed.root.iter("meetingName")] == [given_name]
         loops.wait(wire.signed(run, "end", f"meetingID={meeting_id}"))
+
+    await loops.apart(hold)
+
+
+async def test_any_name_comes_out_of_json_and_scripts_whole(run: World) -> None:
+    await credentials.change_credential(run.database, "acme", jsonp=True)
+    await run.directory.refresh()
+    numbers = iter(range(10_000))
+
+    @PROFILE
+    @given(TEXT)
+    @example("</script><script>alert(1)//")
+    @example("12")
+    @example("true")
+    def hold(text: str) -> None:
+        meeting = f"meetingID=room-{next(numbers)}"
+        name, note = kept(f"R {text}"), kept(text)
+        made = f"name={quote(f'R {text}', safe='')}&{meeting}&meta_note={quote(text, safe='')}"
+        if not loops.wait(wire.signed(run, "create", f"{made}&maxParticipants=1")).ok:
+            assert "�" in name
+            return
+        info = f"{meeting}&format=json"
+        reply = loops.wait(wire.signed(run, "getMeetingInfo", info))
+        assert reply.headers["Content-Type"] == "application/json; charset=utf-8"
+        found = json.loads(reply.text)["response"]
+        assert (found["meetingName"], found["metadata"]["note"]) == (name, note)
+        script = f"{meeting}&format=jsonp&callback=take.it"
+        reply = loops.wait(wire.signed(run, "getMeetingInfo", script))
+        assert reply.headers["X-Content-Type-Options"] == "nosniff"
+        assert not set("\u2028\u2029") & set(reply.text)
+        called = re.fullmatch(r"/\*\*/take\.it\((.*)\);", reply.text, re.DOTALL)
+        assert called is not None
+        assert json.loads(called.group(1))["response"]["meetingName"] == name
+        loops.wait(wire.signed(run, "end", meeting))
+
+    await loops.apart(hold)
+
+
+async def test_only_a_name_may_be_called_back(run: World) -> None:
+    await credentials.change_credential(run.database, "acme", jsonp=True)
+    await run.directory.refresh()
+    name = re.compile(r"[A-Za-z_$][A-Za-z0-9_$.]{0,63}")
+
+    @PROFILE
+    @given(st.one_of(TEXT, st.text("ab.$_(=/<", max_size=70), st.from_regex(name, fullmatch=True)))
+    @example("alert(1)//")
+    @example("a\n")
+    def hold(callback: str) -> None:
+        asked = f"format=jsonp&callback={quote(callback, safe='')}"
+        reply = loops.wait(wire.signed(run, "getMeetings", asked))
+        if name.fullmatch(callback):
+            assert reply.text.startswith(f"/**/{callback}(")
+        else:
+            assert "javascript" not in reply.headers["Content-Type"]
+            assert "invalidCallback" in reply.text
+
+    await loops.apart(hold)
+
+
+async def test_any_address_of_a_webhook_comes_out_of_its_list_whole(run: World) -> None:
+    """The list wraps texts in CDATA, which has an end mark of its own."""
+
+    @PROFILE
+    @given(TEXT)
+    @example("]]>")
+    @example("]]]]>>")
+    def hold(text: str) -> None:
+        url = f"https://x.test/?a={CONTROL.sub('', text).strip()}"
+        asked = {"callbackURL": url, "meetingID": text, "eventID": text}
+        made = loops.wait(wire.signed(run, "hooks/create", query(asked)))
+        if not made.ok:
+            assert made.shape == FAILED
+            return
+        listed = loops.wait(wire.signed(run, "hooks/list"))
+        (hook,) = listed.root.findall("hooks/hook")
+        assert hook.findtext("callbackURL") == NOT_XML.sub("", url)
+        assert (hook.findtext("meetingID") or "") == kept(text)
+        loops.wait(wire.signed(run, "hooks/destroy", f"hookID={made['hookID']}"))
 
     await loops.apart(hold)
 
