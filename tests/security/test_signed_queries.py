@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from scheduler import credentials
 from schemas import checksum
 from tests.gateway import wire
 from tests.gateway.wire import API, FORM
@@ -136,6 +137,18 @@ async def test_a_browser_that_posts_a_join_gets_nowhere(run: World) -> None:
 
 async def test_a_missing_secret_never_switches_checking_off() -> None:
     assert not checksum.matches("end", ID, checksum.sign("end", ID, ""), ("",))
+
+
+@pytest.mark.parametrize("allowed", [("sha256",), ("sha384", "sha512"), ("sha1",)])
+async def test_only_the_algorithms_of_the_credential_open(
+    run: World, allowed: tuple[str, ...]
+) -> None:
+    """SHA-1 is for clients that know no better, where the operator lets them."""
+    await credentials.change_credential(run.database, "acme", algorithms=",".join(allowed))
+    await run.directory.refresh()
+    for algorithm in checksum.ALL_ALGORITHMS:
+        reply = await wire.signed(run, "isMeetingRunning", ID, algorithm=algorithm)
+        assert reply.key == ("" if algorithm in allowed else "checksumError")
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
