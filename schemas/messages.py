@@ -137,6 +137,8 @@ class SeenUser(TypedDict):
 
     user: str  # external user id
     moderator: bool
+    #: How often the person is there (tabs, devices), when that is not once.
+    visits: NotRequired[int]
 
 
 class SeenMeeting(TypedDict):
@@ -168,6 +170,35 @@ class NodeHealth(TypedDict):
     #: The node did not answer for so long that its meetings count as lost.
     lost: bool
     at_ms: int
+
+
+class Pushed(TypedDict):
+    """Fact: a node told of something in one of our meetings."""
+
+    kind: Literal["pushed"]
+    node: int
+    #: Our id; for a breakout room that the node opened by itself, that of its parent.
+    meeting: str
+    #: A `schemas.events.EventKind`.
+    event: str
+    #: By the node's clock, but never later than we heard of it.
+    at_ms: int
+    #: What tells it from others: the same message again has the same.
+    digest: str
+    #: The node's id of the conference, "" when it was not told.
+    internal_id: str
+    #: The node's id of the visit and the caller's id of the person, or "".
+    visit: str
+    user: str
+    #: Only when the subscription wants names.
+    name: NotRequired[str]
+    moderator: bool
+    #: What the kind carries, by the names of the catalogue.
+    data: dict[str, Any]
+    #: A breakout room that the node opened by itself: its external id.
+    room: NotRequired[str]
+    #: A meeting that ended: whether anybody pressed the record button, when the node said so.
+    marked: NotRequired[bool]
 
 
 class Joins(TypedDict):
@@ -213,6 +244,15 @@ class GateContested(TypedDict):
 
     kind: Literal["gateContested"]
     meeting: str
+
+
+class NodeTold(TypedDict):
+    """View: a node reached us just now; `recording` when it may have a new recording."""
+
+    kind: Literal["nodeTold"]
+    node: int
+    at_ms: int
+    recording: bool
 
 
 class JoinedThrough(TypedDict):

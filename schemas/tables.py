@@ -229,6 +229,8 @@ class MeetingRow(SQLModel, table=True):
     parent_id: str | None = Field(default=None, max_length=32)
     #: Who was let in but not seen yet (orjson): see `workers.gate`; NULL while nobody was.
     gate: bytes | None = Field(default=None, sa_type=LargeBinary)
+    #: Whether somebody was seen to press the record button.
+    marked: bool = False
 
 
 class RecordingRow(SQLModel, table=True):
@@ -317,6 +319,8 @@ class AttendeeRow(SQLModel, table=True):
     #: How often this user has joined so far: part of the identity of the events.
     joins: int = 1
     changed_ms: int = Field(sa_type=BigInteger)
+    #: Visits that go on, by the node's ids: see `workers.presence`.
+    visits: str = ""
 
 
 class OutboxRow(SQLModel, table=True):
@@ -325,6 +329,8 @@ class OutboxRow(SQLModel, table=True):
     __tablename__ = "outbox"
     __table_args__ = (
         UniqueConstraint("meeting_id", "fact"),
+        # Holds next to nothing: what is found here are events on their way to the deliveries.
+        Index("ix_outbox_unexpanded", "meeting_id", **_only("expanded_ms IS NULL")),
         {"sqlite_autoincrement": True},  # a number is never given out twice, rows deleted or not
     )
 
@@ -345,6 +351,8 @@ class OutboxRow(SQLModel, table=True):
     at_ms: int = Field(sa_type=BigInteger)
     #: When the relay handed it to the bus; NULL means not yet.
     published_ms: int | None = Field(default=None, sa_type=BigInteger, index=True)
+    #: When its deliveries were stored; NULL means not yet.
+    expanded_ms: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class DeliveryRow(SQLModel, table=True):
@@ -353,15 +361,22 @@ class DeliveryRow(SQLModel, table=True):
     __tablename__ = "delivery"
     __table_args__ = (
         UniqueConstraint("target", "event_id"),
-        Index("ix_delivery_due", "state", "next_attempt_ms"),
-        Index("ix_delivery_lane", "lane", "seq"),
+        # Each holds only what is still to be done, however many deliveries are kept.
+        Index("ix_delivery_due", "next_attempt_ms", **_only("state = 'queued'")),
+        Index("ix_delivery_sending", "claimed_until_ms", **_only("state = 'sending'")),
+        Index(
+            "ix_delivery_lane",
+            "lane",
+            "seq",
+            **_only("state IN ('waiting', 'queued', 'sending')"),
+        ),
     )
 
     id: str = Field(primary_key=True, max_length=32)
     event_id: str = Field(max_length=40)
-    #: `endpoint:<id>` or `callback:<meeting id>:<n>`.
+    #: `endpoint:<id>`, `hook:<id>` or `callback:<meeting id>:<n>`.
     target: str = Field(max_length=80)
-    #: Deliveries of one lane go out in order: target and meeting.
+    #: Deliveries of one lane go out in order: target and meeting; relaxed ones are alone in theirs.
     lane: str = Field(max_length=120)
     seq: int = Field(sa_type=BigInteger)
     url: str = Field(max_length=4096)
@@ -380,6 +395,8 @@ class DeliveryRow(SQLModel, table=True):
     claimed_until_ms: int = Field(default=0, sa_type=BigInteger)
     created_ms: int = Field(sa_type=BigInteger)
     finished_ms: int | None = Field(default=None, sa_type=BigInteger, index=True)
+    #: Why it is parked, in a few words; "" when it is not.
+    parked_reason: str = Field(default="", max_length=64)
 
 
 class TargetRow(SQLModel, table=True):

@@ -10,10 +10,10 @@ from typing import cast
 import structlog
 
 from scheduler.bus.interface import Item
-from schemas.messages import Joins, NodeHealth, NodeSeen, SeenMeeting
+from schemas.messages import Joins, NodeHealth, NodeSeen, Pushed, SeenMeeting
 from schemas.values import EndReason, MeetingState
-from workers import joins
-from workers.live import Live, user_key
+from workers import joins, people, pushed
+from workers.live import Live
 from workers.shard import CheckCall, OrphanCall, Shard, Turn
 
 log = structlog.get_logger()
@@ -25,6 +25,8 @@ def handle(shard: Shard, turn: Turn, item: Item) -> None:
     """Take in one fact."""
     if item["kind"] == "nodeSeen":
         node_seen(shard, turn, cast("NodeSeen", item))
+    elif item["kind"] == "pushed":
+        pushed.handle(shard, turn, cast("Pushed", item))
     elif item["kind"] == "nodeHealth":
         node_health(shard, turn, cast("NodeHealth", item))
     elif item["kind"] == "joins":
@@ -56,17 +58,7 @@ def node_seen(shard: Shard, turn: Turn, seen: NodeSeen) -> None:
 def _seen(shard: Shard, turn: Turn, item: Live, meeting: SeenMeeting, as_of_ms: int) -> None:
     if as_of_ms < item.confirmed_ms:
         return  # the poll started before the meeting was there: it says nothing about it
-    present = {user_key(user["user"]): user["moderator"] for user in meeting["users"]}
-    before = item.connected
-    for user, moderator in present.items():
-        known = item.users.get(user)
-        if known is None or not known.present:
-            shard.user_joined(turn, item, user, moderator=moderator, as_of_ms=as_of_ms)
-    for user, known in list(item.users.items()):
-        if known.present and user not in present:
-            shard.user_left(turn, item, user)
-    if item.connected != before:
-        shard.pool.connected(item.record.id, item.connected)
+    people.listed(shard, turn, item, meeting, as_of_ms=as_of_ms)
 
 
 def _absent(turn: Turn, item: Live, as_of_ms: int) -> None:

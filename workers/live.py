@@ -16,18 +16,29 @@ from schemas.events import Event, EventKind
 from schemas.identifiers import new_id
 from schemas.messages import MeetingDoc, MeetingView, NodeAnswer
 from workers.gate import Gate
+from workers.presence import Presence
 
+#: Kinds of the callbacks that the end of a meeting fires; the others wait for something else.
+END_CALLBACKS: Final = frozenset(("endCallbackUrl", "meetingEndedURL"))
 #: Longer user ids are stored by their digest; real ones have some dozen characters.
 _USER_ID_MAX: Final = 512
 
 
-@dataclass(slots=True)
-class SeenUser:
-    """A user that was seen in the meeting; `joins` makes each coming and going its own fact."""
+@dataclass(frozen=True, slots=True)
+class About:
+    """What an event tells besides its kind."""
 
-    present: bool
-    moderator: bool
-    joins: int
+    #: The caller's id of the person, the node's id of the visit, and the name where it is wanted.
+    user: str = ""
+    visit: str = ""
+    name: str = ""
+    #: What the kind carries by the catalogue; None: what we know of it ourselves.
+    data: dict[str, Any] | None = None
+    #: When it happened; None: just now.
+    at_ms: int | None = None
+
+
+NOTHING: Final = About()
 
 
 @dataclass(slots=True)
@@ -46,7 +57,7 @@ class Live:
     record: MeetingRecord
     doc: MeetingDoc
     bound: NodeAnswer | None = None
-    users: dict[str, SeenUser] = field(default_factory=dict)
+    users: dict[str, Presence] = field(default_factory=dict)
     waiters: list[Waiter] = field(default_factory=list)
     #: When the node's answer was recorded; a poll that started earlier proves no absence.
     confirmed_ms: int = 0
@@ -91,22 +102,15 @@ class Live:
             view["parent"] = record.parent_id
         return view
 
-    def event(
-        self, kind: EventKind, at_ms: int, *, user: str = "", data: dict[str, Any] | None = None
-    ) -> Event:
-        """Return an event of this meeting; ids shown are the caller's own.
-
-        `data` is what the kind carries by the catalogue; that of a new meeting is known here.
-        """
-        record = self.record
+    def event(self, kind: EventKind, now_ms: int, about: About = NOTHING) -> Event:
+        """Return an event of this meeting; ids shown are the caller's own."""
+        record, user = self.record, about.user
         ended = kind is EventKind.MEETING_ENDED
-        if kind is EventKind.MEETING_CREATED and data is None:
-            data = self._created()
         return {
             "id": new_id(),
             "kind": kind.value,
             "seq": 0,
-            "at_ms": at_ms,
+            "at_ms": now_ms if about.at_ms is None else about.at_ms,
             "pool": record.pool_id,
             "subscription": record.subscription_id,
             "credential": record.credential_id,
@@ -114,15 +118,34 @@ class Live:
             "meeting_id": record.external_id,
             "internal_meeting_id": self.bound["internal_id"] if self.bound else "",
             "user_id": user,
-            "user_internal_id": "",
-            "user_name": "",
+            "user_internal_id": about.visit,
+            "user_name": about.name,
             "moderator": self.users[user].moderator if user in self.users else False,
             "reason": record.end_reason if ended else "",
             "seats_needed": self.seats_needed if ended else 0,
             # As with BBB, the end of a breakout room calls nobody back.
-            "callbacks": self.doc["callbacks"] if ended and record.parent_id is None else [],
-            "data": data or {},
+            "callbacks": self._end_callbacks() if ended and record.parent_id is None else [],
+            "data": self._data(kind) if about.data is None else about.data,
         }
+
+    def _end_callbacks(self) -> list[tuple[str, str]]:
+        return [(url, kind) for url, kind in self.doc["callbacks"] if kind in END_CALLBACKS]
+
+    def _data(self, kind: EventKind) -> dict[str, Any]:
+        """Return what an event of ours carries."""
+        record = self.record
+        if kind is EventKind.MEETING_CREATED:
+            return self._created()
+        if kind is EventKind.MEETING_ENDED:
+            return {"recordingMarks": record.marked}
+        if kind is EventKind.MEETING_EVICTED:
+            return {"seatsNeeded": self.seats_needed}
+        if kind is EventKind.WINDOW_ENDED:
+            return {"seats": record.seats, "windowEnd": record.end_s * 1_000}
+        if kind is EventKind.BOOKING_STARTING:
+            window = {"windowStart": record.start_s * 1_000, "windowEnd": record.end_s * 1_000}
+            return {"seats": record.seats, **window}
+        return {}
 
     def _created(self) -> dict[str, Any]:
         """Return what is told of a new meeting: what was asked for, and what came of it."""

@@ -169,11 +169,19 @@ def _remember(visits: dict[str, int], visit: str, at_ms: int) -> None:
         del visits[next(iter(visits))]
 
 
-def stored(*, present: bool, moderator: bool, joins: int, changed_ms: int, visits: str) -> Presence:
+def stored(
+    present: bool,  # noqa: FBT001 - the columns of a row
+    moderator: bool,  # noqa: FBT001
+    joins: int,
+    *,
+    changed_ms: int,
+    visits: str,
+) -> Presence:
     """Return a person as a worker left them."""
     made = Presence(present, moderator, joins, changed_ms, pushed=bool(visits))
     if present:
         made.visits = dict(_visits(visits.split(",")))
+        made.heard = dict(made.visits)
         made.known_as = next(iter(made.visits), "")
         if not made.visits:
             made.unnamed, made.unnamed_ms = 1, changed_ms

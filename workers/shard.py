@@ -6,7 +6,7 @@ placement loop does that with the finished turn. A turn that could not be commit
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -17,13 +17,15 @@ from scheduler.bus.interface import Envelope
 from scheduler.core import books, model
 from scheduler.directory import Directory, Node
 from scheduler.ledger.reading import live_key
-from scheduler.ledger.records import Batch, MeetingRecord
+from scheduler.ledger.records import AttendeeItem, Batch, MeetingRecord
 from schemas import refusals
-from schemas.events import EventKind
+from schemas.events import Event, EventKind
 from schemas.messages import Answer, NodeHealth
 from schemas.values import EndReason, MeetingState, Reason, Window
 from workers import live as lives
-from workers.live import Live, SeenUser
+from workers import presence
+from workers.live import About, Live
+from workers.presence import Change
 
 log = structlog.get_logger()
 
@@ -158,15 +160,17 @@ class Shard:
     def restore(
         self,
         records: Iterable[MeetingRecord],
-        attendees: Iterable[tuple[str, str, bool, bool, int, int]],
+        attendees: Iterable[AttendeeItem],
     ) -> None:
         """Put the stored live meetings back into memory, the core's view included."""
         for record in records:
             self.lives[record.id] = lives.from_record(record)
-        for meeting_id, user, present, moderator, joins, _ in attendees:
+        for meeting_id, user, present, moderator, joins, changed_ms, visits in attendees:
             found = self.lives.get(meeting_id)
             if found is not None:
-                found.users[user] = SeenUser(present, moderator, joins)
+                found.users[user] = presence.stored(
+                    *(present, moderator, joins), changed_ms=changed_ms, visits=visits
+                )
         self.pool.restore(
             *(
                 books.Meeting(
@@ -294,51 +298,69 @@ class Shard:
 
     def tell_ended(self, turn: Turn, item: Live) -> None:
         """Tell that everybody left and the meeting ended, once for this instance."""
-        for user, seen in list(item.users.items()):
-            if seen.present:
-                self.user_left(turn, item, user)
+        for user, person in list(item.users.items()):
+            gone = person.ended(turn.now_ms)
+            if gone:
+                self.person_changed(turn, item, user, gone, at_ms=turn.now_ms)
         self.tell(turn, item, EventKind.MEETING_ENDED, "ended")
 
-    def user_joined(
-        self, turn: Turn, item: Live, user: str, *, moderator: bool, as_of_ms: int | None = None
+    def person_changed(
+        self,
+        turn: Turn,
+        item: Live,
+        user: str,
+        changes: Sequence[Change],
+        *,
+        at_ms: int,
+        about: About = lives.NOTHING,
     ) -> None:
-        """A user is in the meeting who was not, by a look that began at `as_of_ms`."""
-        seen = item.users.get(user)
-        seen = SeenUser(present=True, moderator=moderator, joins=seen.joins + 1 if seen else 1)
-        item.users[user] = seen
-        self._store_user(turn, item, user, seen)
-        self.tell(turn, item, EventKind.USER_JOINED, f"joined:{user}:{seen.joins}", user=user)
-        gated = self.root(item)
-        if gated.gate is not None:
-            gated.gate.seen(user, turn.now_ms if as_of_ms is None else as_of_ms)
-            turn.gates[gated.record.id] = gated
+        """Store a person, tell what changed with him at `at_ms`, and have it counted at the door.
 
-    def user_left(self, turn: Turn, item: Live, user: str) -> None:
-        """A user who was in the meeting is not any more."""
-        seen = item.users[user]
-        seen.present = False
-        self._store_user(turn, item, user, seen)
-        self.tell(turn, item, EventKind.USER_LEFT, f"left:{user}:{seen.joins}", user=user)
-        gated = self.root(item)
-        if gated.gate is not None:
-            gated.gate.left(user)
-            turn.gates[gated.record.id] = gated
+        `about` is what a node told of a single change.
+        """
+        person = item.users[user]
+        turn.batch.attendees.append(
+            (
+                *(item.record.id, user, person.present, person.moderator),
+                *(person.joins, person.changed_ms, person.dumped()),
+            )
+        )
+        gate = self.root(item).gate
+        joins = person.joins - sum(change.came for change in changes)
+        for change in changes:
+            joins += change.came
+            kind = EventKind.USER_JOINED if change.came else EventKind.USER_LEFT
+            fact = f"{'joined' if change.came else 'left'}:{user}:{joins}"
+            known = About(
+                user=user,
+                visit=change.visit,
+                name=about.name if change.came else "",
+                data=about.data if len(changes) == 1 else None,
+                at_ms=about.at_ms,
+            )
+            self.tell(turn, item, kind, fact, known)
+            if gate is not None:
+                if change.came:
+                    gate.seen(user, at_ms)
+                else:
+                    gate.left(user)
+                turn.gates[self.root(item).record.id] = self.root(item)
 
     def root(self, item: Live) -> Live:
         """Return the meeting on whose seats the people of a breakout room sit, else itself."""
         parent = item.record.parent_id
         return item if parent is None else self.lives.get(parent, item)
 
-    def _store_user(self, turn: Turn, item: Live, user: str, seen: SeenUser) -> None:
-        turn.batch.attendees.append(
-            (item.record.id, user, seen.present, seen.moderator, seen.joins, turn.now_ms)
-        )
-
-    def tell(self, turn: Turn, item: Live, kind: EventKind, fact: str, *, user: str = "") -> None:
+    def tell(
+        self, turn: Turn, item: Live, kind: EventKind, fact: str, about: About = lives.NOTHING
+    ) -> None:
         """Write one event; `fact` makes it unique within the meeting."""
-        event = item.event(kind, turn.now_ms, user=user)
+        self.write(turn, item.event(kind, turn.now_ms, about), fact)
+
+    def write(self, turn: Turn, event: Event, fact: str) -> None:
+        """Put an event into the batch."""
         turn.batch.events.append(
-            (event["id"], item.record.id, fact, orjson.dumps(event), turn.now_ms)
+            (event["id"], event["meeting"], fact, orjson.dumps(event), turn.now_ms)
         )
 
     def answer(

@@ -33,6 +33,7 @@ class MeetingRecord:
     internal_id: str | None = None
     parent_id: str | None = None
     gate: bytes | None = None
+    marked: bool = False
 
 
 #: Names of the columns in the order of the fields.
@@ -54,6 +55,7 @@ MUTABLE_COLUMNS: Final = (
     "ended_ms",
     "internal_id",
     "gate",
+    "marked",
 )
 
 
@@ -66,6 +68,7 @@ class AttendeeRecord(NamedTuple):
     moderator: bool
     joins: int
     changed_ms: int
+    visits: str
 
 
 #: (command id, at_ms, answer)
@@ -73,7 +76,7 @@ AnswerItem: TypeAlias = tuple[str, int, bytes]
 #: (event id, meeting id, fact, body, at_ms)
 EventItem: TypeAlias = tuple[str, str, str, bytes, int]
 #: The fields of `AttendeeRecord` in their order.
-AttendeeItem: TypeAlias = tuple[str, str, bool, bool, int, int]
+AttendeeItem: TypeAlias = tuple[str, str, bool, bool, int, int, str]
 
 
 @dataclass(slots=True)

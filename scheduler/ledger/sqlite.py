@@ -35,10 +35,10 @@ _EVENT: Final = (
     " ON CONFLICT (meeting_id, fact) DO NOTHING"
 )
 _ATTENDEE: Final = (
-    "INSERT INTO attendee (meeting_id, user_id, present, moderator, joins, changed_ms)"
-    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (meeting_id, user_id) DO UPDATE SET"
+    "INSERT INTO attendee (meeting_id, user_id, present, moderator, joins, changed_ms, visits)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (meeting_id, user_id) DO UPDATE SET"
     " present = excluded.present, moderator = excluded.moderator, joins = excluded.joins,"
-    " changed_ms = excluded.changed_ms"
+    " changed_ms = excluded.changed_ms, visits = excluded.visits"
 )
 
 _created_values: Final = attrgetter(*MEETING_COLUMNS)

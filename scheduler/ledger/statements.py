@@ -17,20 +17,23 @@ from scheduler.ledger.records import MEETING_COLUMNS, MUTABLE_COLUMNS, Batch
 _TYPES: Final = {
     "text": (
         *("id", "external_id", "live_key", "state", "end_reason", "internal_id", "parent_id"),
-        *("meeting_id", "user_id", "event_id", "fact"),
+        *("meeting_id", "user_id", "event_id", "fact", "visits"),
     ),
     "integer": (
         *("pool_id", "subscription_id", "credential_id", "node_id", "seats", "version", "joins"),
     ),
     "bigint": ("start_s", "end_s", "updated_ms", "ended_ms", "at_ms", "changed_ms"),
-    "boolean": ("live", "present", "moderator"),
+    "boolean": ("live", "present", "moderator", "marked"),
     "bytea": ("doc", "bound", "gate", "answer", "body"),
 }
 _TYPE_OF: Final = {name: kind for kind, names in _TYPES.items() for name in names}
 
 _CHANGED: Final = (*MUTABLE_COLUMNS, "id")
 _ANSWER: Final = ("id", "at_ms", "answer")
-_ATTENDEE: Final = ("meeting_id", "user_id", "present", "moderator", "joins", "changed_ms")
+_ATTENDEE: Final = (
+    *("meeting_id", "user_id"),
+    *("present", "moderator", "joins", "changed_ms", "visits"),
+)
 _EVENT: Final = ("event_id", "meeting_id", "fact", "body", "at_ms")
 
 #: Locks the row as an update would, not FOR SHARE: a successor that waits to raise the epoch then

@@ -53,7 +53,9 @@ async def test_only_what_is_over_and_older_than_the_retention_goes(
     live = meeting(pool_id, updated_ms=1)
     batch = creating(old, young, live)
     batch.answers = [("c" * 32, OLD_MS, b""), ("d" * 32, YOUNG_MS, b"")]
-    batch.attendees = [(m.id, user, True, False, 1, 1) for m in (old, young, live) for user in "ab"]
+    batch.attendees = [
+        (m.id, user, True, False, 1, 1, "") for m in (old, young, live) for user in "ab"
+    ]
     await ledger.commit(pool_id, epoch, batch)
     for name, at_ms in (("old", OLD_MS), ("young", YOUNG_MS), ("open", None)):
         await _insert(database, OutboxRow, _outbox(name, at_ms))

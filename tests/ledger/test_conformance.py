@@ -87,7 +87,7 @@ async def test_a_random_history_is_loaded_as_it_was_left(
             if all(not (m.live and m.external_id == key) for m in known.values()):
                 created = meeting(pool_id, external_id=key)
                 known[created.id] = batch.created[created.id] = created
-                seen = AttendeeRecord._make((created.id, "müller", True, False, 1, step))
+                seen = AttendeeRecord._make((created.id, "müller", True, False, 1, step, "w_m:1"))
                 people[seen[:2]] = seen
                 batch.attendees.append(seen)
         for key2 in chance.sample(sorted(people), k=min(len(people), 3)):
@@ -117,7 +117,7 @@ async def test_a_batch_becomes_durable_as_a_whole_or_not_at_all(
     batch.changed[taken.id] = _with_seats(taken, 99)
     batch.answers.append(("c" * 32, 1, b"{}"))
     batch.events.append(("e" * 32, taken.id, "created", b"{}", 1))
-    batch.attendees.append((taken.id, "user", True, False, 1, 1))
+    batch.attendees.append((taken.id, "user", True, False, 1, 1, ""))
     with pytest.raises(BatchRefused):
         await ledger.commit(pool_id, epoch, batch)
     assert (await ledger.load(pool_id, epoch)).meetings == [taken]
@@ -212,11 +212,14 @@ async def test_the_last_word_on_an_attendee_wins(ledger: Ledger, pool_id: int) -
     epoch = await ledger.take_over(pool_id, "worker")
     record = meeting(pool_id)
     batch = creating(record)
-    batch.attendees = [(record.id, "a", True, False, 1, 1), (record.id, "a", False, True, 1, 2)]
+    batch.attendees = [
+        (record.id, "a", True, False, 1, 1, ""),
+        (record.id, "a", False, True, 1, 2, ""),
+    ]
     await ledger.commit(pool_id, epoch, batch)
-    await ledger.commit(pool_id, epoch, Batch(attendees=[(record.id, "a", True, True, 2, 3)]))
+    await ledger.commit(pool_id, epoch, Batch(attendees=[(record.id, "a", True, True, 2, 3, "")]))
     loaded = await ledger.load(pool_id, epoch)
-    assert loaded.attendees == [(record.id, "a", True, True, 2, 3)]
+    assert loaded.attendees == [(record.id, "a", True, True, 2, 3, "")]
 
 
 async def test_an_empty_batch_proves_only_that_the_epoch_is_in_force(
@@ -242,7 +245,7 @@ async def test_a_deposed_writer_writes_nothing_and_loads_nothing(
     batch.changed[record.id] = ended(record)
     batch.answers.append(("c" * 32, 1, b"{}"))
     batch.events.append(("e" * 32, record.id, "ended", b"{}", 1))
-    batch.attendees.append((record.id, "user", True, False, 1, 1))
+    batch.attendees.append((record.id, "user", True, False, 1, 1, ""))
     with pytest.raises(Deposed):
         await ledger.commit(pool_id, first, batch)
     with pytest.raises(Deposed):

@@ -14,6 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from workers.presence import Presence, stored
 
 STEP_MS = 1_000
+#: present, moderator, joins
+THERE = (True, False, 1)
 
 
 class Node(RuleBasedStateMachine):
@@ -198,8 +200,8 @@ def test_what_one_worker_stored_the_next_one_knows() -> None:
     person = Presence()
     person.joined("w_a", 1_000)
     person.joined("w_b", 2_000)
-    again = stored(present=True, moderator=False, joins=1, changed_ms=1_000, visits=person.dumped())
+    again = stored(*THERE, changed_ms=1_000, visits=person.dumped())
     assert again.left("w_a", 3_000) == []
     assert [c.visit for c in again.left("w_b", 4_000)] == ["w_a"]
-    polled = stored(present=True, moderator=False, joins=1, changed_ms=1_000, visits="")
+    polled = stored(*THERE, changed_ms=1_000, visits="")
     assert [c.came for c in polled.left("w_x", 3_000)] == [False]

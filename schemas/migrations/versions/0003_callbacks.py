@@ -30,13 +30,25 @@ _COLUMNS = {
         ("enabled", sa.Boolean(), sa.true()),
         ("disabled_reason", sa.String(32), _EMPTY),
     ),
+    "meeting": (("marked", sa.Boolean(), sa.false()),),
+    "attendee": (("visits", sa.String(), _EMPTY),),
     "delivery": (
         ("subscription_id", sa.Integer(), sa.text("0")),
         ("credential_id", sa.Integer(), sa.text("0")),
         ("meeting_id", sa.String(32), _EMPTY),
         ("kind", sa.String(64), _EMPTY),
+        ("parked_reason", sa.String(64), _EMPTY),
     ),
+    "outbox": (("expanded_ms", sa.BigInteger(), None),),
 }
+_UNEXPANDED = sa.text("expanded_ms IS NULL")
+_QUEUED = sa.text("state = 'queued'")
+_SENDING = sa.text("state = 'sending'")
+_OPEN = sa.text("state IN ('waiting', 'queued', 'sending')")
+
+
+def _index(name: str, table: str, columns: list[str], where: sa.TextClause) -> None:
+    op.create_index(name, table, columns, sqlite_where=where, postgresql_where=where)
 
 
 def upgrade() -> None:
@@ -57,11 +69,25 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_target_updated_ms", "target", ["updated_ms"])
+    # What was handed over before has its deliveries.
+    op.execute(sa.text("UPDATE outbox SET expanded_ms = published_ms"))
+    _index("ix_outbox_unexpanded", "outbox", ["meeting_id"], _UNEXPANDED)
+    op.drop_index("ix_delivery_due", "delivery")
+    op.drop_index("ix_delivery_lane", "delivery")
+    _index("ix_delivery_due", "delivery", ["next_attempt_ms"], _QUEUED)
+    _index("ix_delivery_sending", "delivery", ["claimed_until_ms"], _SENDING)
+    _index("ix_delivery_lane", "delivery", ["lane", "seq"], _OPEN)
 
 
 def downgrade() -> None:
     """Drop what was added, with all it holds."""
     op.drop_table("target")
+    op.drop_index("ix_outbox_unexpanded", "outbox")
+    op.drop_index("ix_delivery_sending", "delivery")
+    op.drop_index("ix_delivery_due", "delivery")
+    op.drop_index("ix_delivery_lane", "delivery")
+    op.create_index("ix_delivery_due", "delivery", ["state", "next_attempt_ms"])
+    op.create_index("ix_delivery_lane", "delivery", ["lane", "seq"])
     for table, columns in _COLUMNS.items():
         for name, _, _ in columns:
             op.drop_column(table, name)
