@@ -285,10 +285,9 @@ class DirectoryWatch:
         return self._current
 
     async def node(self, node_id: int | None) -> Node | None:
-        """Return a node; one that is not known yet may have been added a moment ago, so look."""
-        found = self.current.nodes.get(node_id or 0)
-        if found is not None or node_id is None:
-            return found
+        """Return a node; one that is not known may have been added a moment ago, so look again."""
+        if node_id is None or node_id in self.current.nodes:
+            return self.current.nodes.get(node_id or 0)
         async with self._looking:
             if node_id not in self.current.nodes:
                 try:
