@@ -14,6 +14,7 @@ import structlog
 from aiohttp import http_parser, web
 from aiohttp.http_exceptions import BadHttpMessage
 
+from gateway.catalogue import Catalogue
 from gateway.dispatch import Dispatch
 from gateway.parts import Parts
 
@@ -47,6 +48,7 @@ def make_app(parts: Parts) -> web.Application:
         app.router.add_route("*", start + "{rest:(/.*)?}", dispatch.handle)
     # Doubled slashes in front.
     app.router.add_route("*", r"/{rest:/.*}", dispatch.handle)
+    app.router.add_routes(Catalogue().routes())
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _Readiness(parts).answer)
 

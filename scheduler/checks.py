@@ -10,9 +10,9 @@ from typing import Any, Final, get_args
 
 from yarl import URL
 
-from schemas import checksum
+from schemas import catalogue, checksum
 from schemas import rules as parameter_rules
-from schemas.events import EventKind
+from schemas.dialects.names import OF_ENDPOINTS
 from schemas.values import Mode
 
 SEATS_MAX: Final = 1_000_000
@@ -47,12 +47,15 @@ _TEXTS: Final = {
     "algorithms": 255,
     "origins": 4_096,
     "refused_calls": 1_024,
+    "external_id": 256,
+    "kinds": 4_096,
+    "url": 2_048,
 }
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "state": ("active", "draining", "disabled"),
     "mode": tuple(mode.value for mode in Mode),
-    "dialect": ("draft",),
-    "kind": tuple(kind.value for kind in EventKind),
+    "dialect": OF_ENDPOINTS,
+    "ordering": ("strict", "relaxed"),
 }
 
 #: The calls that a credential may have refused.
@@ -200,6 +203,19 @@ def refused_calls(entered: str) -> str:
     return ",".join(found)
 
 
+def kinds(entered: str) -> str:
+    """Return kinds of events by their own names, comma-separated; either name may be entered."""
+    found = set()
+    for entry in filter(None, entered.replace(",", " ").split()):
+        kind = catalogue.kind_of(entry)
+        if kind is None:
+            raise OperationError(
+                f"there is no event kind {entry!r}; `seatkeep event list` shows them all"
+            )
+        found.add(kind.value)
+    return ",".join(sorted(found))
+
+
 def _words(entered: str) -> list[str]:
     return entered.lower().replace(",", " ").split()
 
@@ -215,16 +231,6 @@ def secret(entered: str, *, characters_min: int) -> None:
 
 def _hosts(entered: str) -> str:
     return ",".join(hosts(_words(entered)))
-
-
-#: Fields that hold a list or lines: how an entry is stored.
-_LISTS: Final[dict[str, Callable[[str], str]]] = {
-    "hosts": _hosts,
-    "algorithms": algorithms,
-    "origins": origins,
-    "refused_calls": refused_calls,
-    "rules": rules,
-}
 
 
 def hosts(entered: Sequence[str]) -> list[str]:
@@ -280,3 +286,15 @@ def _web_url(entered: str, characters_max: int) -> URL:
 def _either(words: Sequence[str] | Mapping[str, Any]) -> str:
     *first, last = words
     return f"{', '.join(first)} or {last}" if first else last
+
+
+#: Fields that hold a list or lines: how an entry is stored.
+_LISTS: Final[dict[str, Callable[[str], str]]] = {
+    "hosts": _hosts,
+    "algorithms": algorithms,
+    "origins": origins,
+    "refused_calls": refused_calls,
+    "rules": rules,
+    "kinds": kinds,
+    "url": endpoint_url,
+}

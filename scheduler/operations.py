@@ -1,4 +1,4 @@
-"""Management operations: pools, nodes, subscriptions, credentials and endpoints.
+"""Management operations: pools, nodes, subscriptions and credentials.
 
 Owns their making and changing, except that of credentials (`scheduler.credentials`); what may be
 entered is checked in `scheduler.checks`. Every change raises the directory version in the same
@@ -9,7 +9,7 @@ command line, the management API, and the observer (health).
 
 import secrets
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypedDict, Unpack
 
@@ -22,7 +22,6 @@ from scheduler.directory import credential_name
 from scheduler.vault import Vault
 from schemas.tables import (
     CredentialRow,
-    EndpointRow,
     NodeRow,
     PoolRow,
     SubscriptionRow,
@@ -58,6 +57,8 @@ class SubscriptionTerms(TypedDict, total=False):
     welcome_text: str
     moderator_text: str
     rules: str
+    event_names: bool
+    event_hashed_ids: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,47 +257,4 @@ async def list_credentials(
                 session, SubscriptionRow, "slug", subscription, what="subscription"
             )
             statement = statement.where(col(CredentialRow.subscription_id) == owner.id)
-        return list(await session.scalars(statement))
-
-
-async def add_endpoint(
-    database: Database,
-    *,
-    subscription: str,
-    url: str,
-    dialect: str = "draft",
-    kinds: Iterable[str] = (),
-) -> int:
-    """Add an endpoint for events of a subscription, of all kinds or some, and return its id."""
-    checks.choice("dialect", dialect)
-    wanted = sorted(set(kinds))
-    for kind in wanted:
-        checks.choice("kind", kind)
-    checked = checks.endpoint_url(url)
-    async with changes.change(database) as session:
-        owner = await changes.get(
-            session, SubscriptionRow, "slug", subscription, what="subscription"
-        )
-        row = EndpointRow(
-            subscription_id=changes.row_id(owner.id),
-            url=checked,
-            dialect=dialect,
-            kinds=",".join(wanted),
-            created_ms=changes.now_ms(),
-        )
-        await changes.insert(session, row)
-    return changes.row_id(row.id)
-
-
-async def list_endpoints(
-    database: Database, *, subscription: str | None = None
-) -> list[EndpointRow]:
-    """Return the endpoints, of one subscription or of all."""
-    statement = select(EndpointRow).order_by(col(EndpointRow.id))
-    async with database.session() as session:
-        if subscription is not None:
-            owner = await changes.get(
-                session, SubscriptionRow, "slug", subscription, what="subscription"
-            )
-            statement = statement.where(col(EndpointRow.subscription_id) == owner.id)
         return list(await session.scalars(statement))

@@ -1,4 +1,4 @@
-"""Commands that configure: node, subscription, endpoint.
+"""Commands that configure: node, subscription.
 
 Owns options and output only; the work is done by `scheduler.operations`. Secrets are shown once,
 when they are made.
@@ -21,10 +21,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 node = typer.Typer(help="BigBlueButton servers.", no_args_is_help=True)
 subscription = typer.Typer(help="Customers' contracts.", no_args_is_help=True)
-endpoint = typer.Typer(help="Where events go.", no_args_is_help=True)
 app.add_typer(node, name="node")
 app.add_typer(subscription, name="subscription")
-app.add_typer(endpoint, name="endpoint")
 
 
 def perform(work: Callable[[Assembly], Awaitable[Result]]) -> Result:
@@ -144,11 +142,17 @@ def subscription_set(  # noqa: PLR0913  # each is an option
     ] = None,
     rules_file: entries.RulesOption = None,
     enable: Annotated[bool | None, typer.Option("--enable/--disable")] = None,
+    event_names: Annotated[bool | None, typer.Option(help="Events name people.")] = None,
+    event_hashed_ids: Annotated[
+        bool | None, typer.Option(help="Events show people's ids as hashes.")
+    ] = None,
 ) -> None:
     """Change a subscription; meetings that are admitted already stay so."""
     given: dict[str, Any] = {
         "name": name,
         "enabled": enable,
+        "event_names": event_names,
+        "event_hashed_ids": event_hashed_ids,
         "seats": seats,
         "default_seats": default_seats,
         "default_duration_s": default_minutes and default_minutes * 60,
@@ -195,32 +199,6 @@ def subscription_show(
     printing.rules(rules)
 
 
-@endpoint.command("add")
-def endpoint_add(
-    subscription: Annotated[str, typer.Argument(help="Slug of the subscription.")],
-    url: Annotated[str, typer.Argument(help="Where events go.")],
-    kinds: Annotated[str, typer.Option(help="Event kinds, comma-separated; empty: all.")] = "",
-) -> None:
-    """Add an endpoint that is called with `?event=…&meetingID=…` for each event."""
-    perform(
-        lambda parts: operations.add_endpoint(
-            parts.database,
-            subscription=subscription,
-            url=url,
-            kinds=[kind.strip() for kind in kinds.split(",") if kind.strip()],
-        )
-    )
-    typer.echo(f"endpoint of {subscription} was added")
-
-
-@endpoint.command("list")
-def endpoint_list(*, json: JsonOption = False) -> None:
-    """List the endpoints."""
-    rows, names = perform(_with_subscriptions(operations.list_endpoints))
-    columns = ["id", "subscription", "dialect", "kinds", "enabled", "url"]
-    printing.table(_rows(rows, columns, names), columns, as_json=json)
-
-
 def _with_pools(
     read: Callable[[Database], Awaitable[Result]],
 ) -> Callable[[Assembly], Awaitable[tuple[Result, dict[int, str]]]]:
@@ -231,23 +209,11 @@ def _with_pools(
     return _work
 
 
-def _with_subscriptions(
-    read: Callable[[Database], Awaitable[Result]],
-) -> Callable[[Assembly], Awaitable[tuple[Result, dict[int, str]]]]:
-    async def _work(parts: Assembly) -> tuple[Result, dict[int, str]]:
-        plans = parts.directory.current.subscriptions
-        return await read(parts.database), {plan.id: plan.slug for plan in plans.values()}
-
-    return _work
-
-
 def _rows(rows: Any, columns: list[str], names: dict[int, str]) -> list[dict[str, Any]]:
-    """Return the columns of the rows, with the names behind the ids of pools or subscriptions."""
+    """Return the columns of the rows, with the names behind the ids of pools."""
     return [
         {
-            column: names.get(row.pool_id if column == "pool" else row.subscription_id)
-            if column in ("pool", "subscription")
-            else getattr(row, column)
+            column: names.get(row.pool_id) if column == "pool" else getattr(row, column)
             for column in columns
         }
         for row in rows

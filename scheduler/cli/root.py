@@ -76,6 +76,14 @@ def run(work: Coroutine[Any, Any, Result], loaded: Settings, role: str) -> Resul
 def main() -> None:
     """Run the command line."""
     # Each module registers its commands with `app`.
-    from scheduler.cli import bench, credentials, inspect, manage, processes  # noqa: F401
+    from scheduler.cli import (  # noqa: F401
+        bench,
+        credentials,
+        endpoints,
+        events,
+        inspect,
+        manage,
+        processes,
+    )
 
     app()

@@ -54,7 +54,7 @@ def test_a_wrong_setting_is_named(place: Place, setting: str, value: str, says: 
         (("endpoint", "add", "nobody", "https://h/"), "there is no subscription nobody"),
         (("endpoint", "add", "acme", "ftp://h/"), "begins with http:// or https://"),
         (("endpoint", "add", "acme", "https://u:p@h/"), "has no user name or password"),
-        (("endpoint", "add", "acme", "https://h/", "--kinds", "no"), "kind must be meetingCreated"),
+        (("endpoint", "add", "acme", "https://h/", "--kinds", "no"), "no event kind 'no'"),
     ],
     ids=lambda value: " ".join(value[:3]) if isinstance(value, tuple) else "",
 )

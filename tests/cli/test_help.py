@@ -7,11 +7,20 @@ from typer.core import TyperGroup
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from scheduler.cli import bench, credentials, inspect, manage, processes, root
+from scheduler.cli import (
+    bench,
+    credentials,
+    endpoints,
+    events,
+    inspect,
+    manage,
+    processes,
+    root,
+)
 from tests.cli.conftest import Place
 
 #: Importing a module is what registers its commands.
-MODULES = (bench, credentials, inspect, manage, processes)
+MODULES = (bench, credentials, endpoints, events, inspect, manage, processes)
 
 
 def _commands() -> Iterator[tuple[str, ...]]:
@@ -45,7 +54,9 @@ def test_the_commands_that_operators_rely_on_are_there() -> None:
         "subscription set", "subscription show",
         "credential add", "credential list", "credential show", "credential set",
         "credential rotate", "credential revoke", "credential try",
-        "endpoint add", "endpoint list",
+        "endpoint add", "endpoint list", "endpoint show", "endpoint set", "endpoint rotate",
+        "endpoint enable", "endpoint disable", "endpoint ping", "endpoint remove",
+        "event list", "event show", "event verify",
     } <= found  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
-from scheduler import operations
+from scheduler import endpoints, operations
 from scheduler.assembly import assembled
 from scheduler.bus.rabbit.topology import Topology
 from scheduler.bus.rabbit.tuning import RabbitTuning
@@ -119,8 +119,8 @@ class Installation(ABC):
                 await operations.add_credential(
                     parts.database, parts.vault, subscription=slug, secret=SECRET
                 )
-                await operations.add_endpoint(
-                    parts.database, subscription=slug, url=f"{callbacks}/{slug}"
+                await endpoints.add(
+                    parts.database, parts.vault, subscription=slug, url=f"{callbacks}/{slug}"
                 )
 
     def small_customer(self) -> str:

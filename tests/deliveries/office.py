@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 from sqlalchemy import insert, select
 
-from scheduler import operations
+from scheduler import endpoints, operations
 from scheduler.bus.interface import Bus
 from scheduler.bus.memory import MemoryBus
 from scheduler.database import Database
@@ -80,11 +80,15 @@ class Office:
 
     async def endpoint(self, url: str, *, kinds: tuple[str, ...] = ()) -> int:
         """Add an endpoint of the subscription."""
-        number = await operations.add_endpoint(
-            self.database, subscription="acme", url=url, kinds=kinds
+        made = await endpoints.add(
+            self.database,
+            Vault.from_settings(self.settings),
+            subscription="acme",
+            url=url,
+            kinds=",".join(kinds),
         )
         await self.directory.refresh()
-        return number
+        return made.id
 
     async def publish(self, *events: Event) -> None:
         """Put events on the bus, as the relay does."""

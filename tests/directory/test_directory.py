@@ -9,7 +9,7 @@ import pytest_asyncio
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from scheduler import operations
+from scheduler import endpoints, operations
 from scheduler.database import Database
 from scheduler.directory import Directory, DirectoryWatch, load_directory
 from scheduler.vault import Vault
@@ -42,7 +42,7 @@ async def pool_id(database: Database, vault: Vault) -> int:
             hosts=hosts,
             is_default=sub == 5,
         )
-    await operations.add_endpoint(database, subscription="acme", url="https://app.example/hook")
+    await endpoints.add(database, vault, subscription="acme", url="https://app.example/hook")
     return pool_id
 
 

@@ -163,30 +163,6 @@ async def test_a_credential_is_refused_what_another_one_owns(
     await add(sub=0, hosts=["b.example.org"])
 
 
-async def test_an_endpoint_is_added_and_listed(database: Database) -> None:
-    await operations.ensure_pool(database, "default")
-    for slug in ("acme", "other"):
-        await operations.add_subscription(database, slug, seats=20)
-    kinds = ["userLeft", "meetingEnded", "userLeft"]
-    await operations.add_endpoint(
-        database, subscription="acme", url="https://app.example.org/hook?a=1", kinds=kinds
-    )
-    (row,) = await operations.list_endpoints(database, subscription="acme")
-    assert (row.url, row.kinds) == ("https://app.example.org/hook?a=1", "meetingEnded,userLeft")
-    assert row.created_ms > 0
-    assert await operations.list_endpoints(database, subscription="other") == []
-    with pytest.raises(OperationError, match="kind"):
-        await operations.add_endpoint(
-            database, subscription="acme", url="https://app.example.org/", kinds=["joined"]
-        )
-    with pytest.raises(OperationError, match="dialect"):
-        await operations.add_endpoint(
-            database, subscription="acme", url="https://app.example.org/", dialect="morse"
-        )
-    with pytest.raises(OperationError, match="no subscription nobody"):
-        await operations.list_endpoints(database, subscription="nobody")
-
-
 async def test_of_operations_that_collide_one_is_refused(
     database: Database, settings: Settings
 ) -> None:

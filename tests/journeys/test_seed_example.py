@@ -5,8 +5,9 @@ import asyncio
 import aiohttp
 import pytest
 
-from scheduler import operations
+from scheduler import endpoints
 from scheduler.database import Database
+from scheduler.vault import Vault
 from tests import receiver as receivers
 from tests.journeys.hearing import heard
 from tests.journeys.installation import Installation, node_state
@@ -17,7 +18,8 @@ WINDOW_S = 60
 async def _listen(installation: Installation, slug: str, url: str) -> None:
     database = Database(installation.settings)
     try:
-        await operations.add_endpoint(database, subscription=slug, url=url)
+        vault = Vault.from_settings(installation.settings)
+        await endpoints.add(database, vault, subscription=slug, url=url)
     finally:
         await database.close()
 
