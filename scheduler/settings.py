@@ -160,14 +160,20 @@ class Settings(BaseSettings):
     delivery_timeout_s: Seconds = 15
     #: Attempts at the same time, in total.
     deliveries_max: int = Field(default=256, ge=1, le=10_000)
-    #: Attempts at the same time for one host.
+    #: Attempts at the same time for one endpoint or webhook, and for one host of callbacks.
     deliveries_per_target_max: int = Field(default=8, ge=1, le=1_000)
+    #: An endpoint that fails is switched off after so many days without a success …
+    endpoint_failing_days: float = Field(default=5, gt=0, le=365)
+    #: … and so many failed attempts at least; it is never removed, and what it missed is kept.
+    endpoint_failures_min: int = Field(default=20, ge=1, le=1_000_000)
+    #: Days that finished deliveries are kept with their texts and attempts, parked ones too.
+    delivery_keep_days: int = Field(default=7, ge=1, le=3_650)
     #: Networks (CIDR, comma-separated) that callbacks may reach although they are not public.
     callback_networks: str = ""
     #: Whether callbacks may go to `http:` URLs.
     callback_http: bool = True
 
-    #: Days that ended meetings, answers, events and deliveries are kept.
+    #: Days that ended meetings, answers and events are kept.
     keep_days: int = Field(default=7, ge=1, le=3_650)
     #: `json`, `console`, or `auto` (console on a terminal).
     log_format: str = "auto"

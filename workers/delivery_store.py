@@ -1,37 +1,55 @@
-"""The rows of deliveries and attempts.
+"""The rows of deliveries and attempts, as the sender sees them.
 
-Owns every statement on them: taking in new deliveries once, writing down what became of attempts,
-moving lanes on, and claiming what is due. A delivery that stands behind another one of its lane is
-`waiting`; only the head of a lane is `queued`. Never talks to receivers and never decides when to
-try again. Used by the delivery worker.
+Owns every statement of its turn: writing down what became of attempts, moving lanes on, and
+claiming what is due. A delivery that stands behind another one of its lane is `waiting`; only the
+head of a lane is `queued`. Never talks to receivers and never decides when to try again. Used by
+the sender.
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, func, insert, or_, select, text, true, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, func, literal_column, select, text, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from scheduler import bulk, lanes
 from scheduler.database import Database
 from schemas.tables import DeliveryRow
+from workers import target_store
+from workers.breaker import Change, Health, Probe
 
 #: Due deliveries that are looked at in one turn.
 CANDIDATES_MAX: Final = 512
-#: Stuck lanes and expired claims that are repaired at a time.
+#: Those of targets that have more due than places.
+CROWDED_CANDIDATES_MAX: Final = 64
+#: Expired claims that are repaired at a time.
 REPAIR_MAX: Final = 1_000
 
 _TABLES: Final = DeliveryRow.metadata.tables
 _DELIVERY: Final = _TABLES["delivery"]
-_ATTEMPT: Final = _TABLES["attempt"]
-_OUTBOX: Final = _TABLES["outbox"]
-_OPEN: Final = ("queued", "sending")
-_LANE_LOCKS: Final = text(
-    "SELECT pg_advisory_xact_lock(hashtextextended(lane, 7328532711))"
-    " FROM unnest(CAST(:lanes AS text[])) AS lane"
-)
+# Written out, not arguments: the planner must see that the partial indexes fit.
+_QUEUED: Final = _DELIVERY.c.state == literal_column("'queued'")
+_SENDING: Final = _DELIVERY.c.state == literal_column("'sending'")
+
+_ATTEMPT: Final = {
+    "delivery_id": "text",
+    "number": "integer",
+    "at_ms": "bigint",
+    "took_ms": "integer",
+    "status": "integer",
+    "error": "text",
+}
+_RESULT: Final = {
+    "id": "text",
+    "claim": "bigint",
+    "state": "text",
+    "attempts": "integer",
+    "next_ms": "bigint",
+    "finished_ms": "bigint",
+    "reason": "text",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +63,10 @@ class Due:
     url: str
     #: Attempts so far.
     attempts: int
+    dialect: str
+    credential_id: int
+    meeting_id: str
+    created_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +75,9 @@ class Claim:
 
     due: Due
     until_ms: int
+    body: bytes
+    #: Whether it is the one attempt at a target that is left alone otherwise.
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +90,33 @@ class Finished:
     next_attempt_ms: int
     #: The row of the attempt; None when nothing was tried.
     attempt: dict[str, Any] | None
+    reason: str = ""
     #: The receiver works again: what was put off for its sake is due now.
     recovered: bool = False
 
 
 @dataclass(slots=True)
 class Choice:
-    """What to do with the deliveries that are due: send them, or put them off."""
+    """What to do with the deliveries that are due."""
 
-    claimed: list[Due]
-    #: Delivery ids by the instant in ms until which they are put off.
-    put_off: dict[int, list[str]]
+    claimed: list[Due] = field(default_factory=list)
+    #: Deliveries by the instant in ms until which they are put off.
+    put_off: dict[int, list[str]] = field(default_factory=dict)
+    #: Attempts that need the permission of the database, as one of all workers makes them.
+    probes: dict[str, tuple[Due, Probe]] = field(default_factory=dict)
+    #: Deliveries of targets that get nothing at present, with the reason.
+    parked: dict[str, list[Due]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Turn:
+    """What came of one turn."""
+
+    claims: list[Claim]
+    #: Deliveries that were looked at.
+    seen: int
+    #: How the targets stand that something was written down of.
+    health: dict[str, Health]
 
 
 class DeliveryStore:
@@ -83,94 +124,65 @@ class DeliveryStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        dialect: Any = sqlite if database.is_sqlite else postgresql
-        self._insert = dialect.insert(_DELIVERY).on_conflict_do_nothing(
-            index_elements=["target", "event_id"]
-        )
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[AsyncConnection]:
         async with self._database.write_lock, self._database.begin() as connection:
             yield connection
 
-    async def add(
-        self, rows: Sequence[dict[str, Any]], *, handed_over: Sequence[str] = (), now_ms: int
-    ) -> None:
-        """Take in deliveries; what is there already (same target and event) is left alone.
-
-        `handed_over` are ids of events that the outbox need not keep for another publication.
-        """
-        lanes = sorted({row["lane"] for row in rows})
-        # One order everywhere: two workers that take in the same events cannot block each other.
-        ordered = sorted(rows, key=lambda row: (row["target"], row["event_id"]))
-        async with self._writing() as connection:
-            if ordered:
-                await _lock_lanes(connection, lanes)
-                await connection.execute(self._insert, ordered)
-                await _move_on(connection, lanes)
-            if handed_over:
-                await connection.execute(
-                    update(_OUTBOX)
-                    .where(_OUTBOX.c.event_id.in_(handed_over), _OUTBOX.c.published_ms.is_(None))
-                    .values(published_ms=now_ms)
-                )
-
     async def next_due_ms(self) -> int | None:
         """Return when the next delivery is due, None when none is queued."""
-        statement = select(func.min(_DELIVERY.c.next_attempt_ms)).where(
-            _DELIVERY.c.state == "queued"
-        )
+        statement = select(func.min(_DELIVERY.c.next_attempt_ms)).where(_QUEUED)
         async with self._database.connect() as connection:
             found = (await connection.execute(statement)).scalar_one()
         return None if found is None else int(found)
 
+    async def unwell(self) -> dict[str, Health]:
+        """Return the targets that fail or are left alone."""
+        async with self._database.connect() as connection:
+            return await target_store.unwell(connection)
+
     async def turn(
         self,
         finished: Sequence[Finished],
+        changes: Sequence[Change],
         *,
         now_ms: int,
         claim_until_ms: int,
-        choose: Callable[[list[Due]], Choice],
+        choose: Callable[[list[Due], dict[str, str]], Choice],
         crowded: Collection[str] = (),
-    ) -> tuple[list[Claim], int]:
+        number: int = CANDIDATES_MAX,
+    ) -> Turn:
         """Write down what became of attempts, move their lanes on, and claim what is due.
 
         `choose` sees the due deliveries, longest due first but those for the `crowded` targets
-        last, and must not block. Returns the claims and how many deliveries were looked at. A claim
-        that somebody else has taken over in the meantime is not changed by its former holder.
+        last, and the targets that get nothing; it must not block. A claim that somebody else has
+        taken over in the meantime is not changed by its former holder.
         """
         async with self._writing() as connection:
             if finished:
                 await _write_down(connection, finished, now_ms=now_ms)
-            if crowded:
-                target = _DELIVERY.c.target
-                due = await _due(connection, now_ms, target.not_in(crowded))
-                due += await _due(connection, now_ms, target.in_(crowded))
-            else:
-                due = await _due(connection, now_ms, true())
-            choice = choose(due)
-            if choice.claimed:
-                await connection.execute(
-                    update(_DELIVERY)
-                    .where(_DELIVERY.c.id.in_([row.id for row in choice.claimed]))
-                    .values(state="sending", claimed_until_ms=claim_until_ms)
-                )
+            health = await target_store.store(connection, changes)
+            due = await _due(connection, now_ms, crowded, number)
+            off = await target_store.switched_off(connection, list({row.target for row in due}))
+            choice = choose(due, off)
+            claims = await _claim(connection, choice, claim_until_ms)
             for until_ms, ids in choice.put_off.items():
                 await connection.execute(
                     update(_DELIVERY)
                     .where(_DELIVERY.c.id.in_(ids))
                     .values(next_attempt_ms=until_ms)
                 )
-        return [Claim(row, claim_until_ms) for row in choice.claimed], len(due)
+            for reason, rows in choice.parked.items():
+                await _park(connection, rows, reason, now_ms=now_ms)
+        return Turn(claims, len(due), health)
 
     async def free_claims(self, *, now_ms: int, every_claim: bool = False) -> int:
         """Queue what a dead worker was sending; with `every_claim` before the claims expire.
 
         Returns how many deliveries can go on.
         """
-        over = _DELIVERY.c.state == "sending"
-        if not every_claim:
-            over &= _DELIVERY.c.claimed_until_ms <= now_ms
+        over = _SENDING if every_claim else _SENDING & (_DELIVERY.c.claimed_until_ms <= now_ms)
         expired = select(_DELIVERY.c.id).where(over).limit(REPAIR_MAX)
         async with self._database.connect() as connection:
             ids = [row[0] for row in await connection.execute(expired)]
@@ -185,105 +197,139 @@ class DeliveryStore:
 
     async def free_lanes(self) -> int:
         """Move on lanes without a head, which nobody should leave; returns how many there were."""
-        headless = _headless().with_only_columns(_DELIVERY.c.lane).limit(REPAIR_MAX)
         async with self._database.connect() as connection:
-            lanes = sorted({row[0] for row in await connection.execute(headless)})
-        if lanes:
+            stuck = await lanes.stuck(connection)
+        if stuck:
             async with self._writing() as connection:
-                await _lock_lanes(connection, lanes)
-                await _move_on(connection, lanes)
-        return len(lanes)
+                await lanes.lock(connection, stuck.values())
+                await lanes.move_on(connection, stuck)
+        return len(stuck)
 
 
-async def _due(connection: AsyncConnection, now_ms: int, wanted: ColumnElement[bool]) -> list[Due]:
-    """Return deliveries that are due, longest due first, and lock them."""
+async def _due(
+    connection: AsyncConnection, now_ms: int, crowded: Collection[str], number: int
+) -> list[Due]:
+    """Return deliveries that are due, those of crowded targets last, and lock them."""
+    if not crowded:
+        return await _select_due(connection, now_ms, true(), number)
+    target = _DELIVERY.c.target
+    due = await _select_due(connection, now_ms, target.not_in(crowded), number)
+    few = min(number, CROWDED_CANDIDATES_MAX)
+    return due + await _select_due(connection, now_ms, target.in_(crowded), few)
+
+
+async def _select_due(
+    connection: AsyncConnection, now_ms: int, wanted: ColumnElement[bool], number: int
+) -> list[Due]:
     statement = (
         select(*(_DELIVERY.c[name] for name in Due.__dataclass_fields__))
-        .where(_DELIVERY.c.state == "queued", _DELIVERY.c.next_attempt_ms <= now_ms, wanted)
+        .where(_QUEUED, _DELIVERY.c.next_attempt_ms <= now_ms, wanted)
         .order_by(_DELIVERY.c.next_attempt_ms)
-        .limit(CANDIDATES_MAX)
+        .limit(number)
         .with_for_update(skip_locked=True)  # SQLite has no such clause and needs none
     )
     return [Due(*row) for row in await connection.execute(statement)]
 
 
-def _headless() -> Any:
-    """Return a query of waiting deliveries that nothing in their lane stands before."""
-    other = _DELIVERY.alias("other")
-    before = (
-        select(other.c.id)
-        .where(other.c.lane == _DELIVERY.c.lane)
-        .where(
-            or_(
-                other.c.state.in_(_OPEN),
-                (other.c.state == "waiting") & (other.c.seq < _DELIVERY.c.seq),
-            )
-        )
-        .exists()
+async def _claim(connection: AsyncConnection, choice: Choice, claim_until_ms: int) -> list[Claim]:
+    """Claim what was chosen; a probe that another worker makes is put off."""
+    claimed = list(choice.claimed)
+    probing: set[str] = set()
+    for due, probe in choice.probes.values():
+        if await target_store.take_probe(connection, probe, claim_until_ms):
+            claimed.append(due)
+            probing.add(due.id)
+        else:
+            choice.put_off.setdefault(claim_until_ms, []).append(due.id)
+    if not claimed:
+        return []
+    listed, argument = bulk.texts(connection, [due.id for due in claimed])
+    found = await connection.execute(
+        text(
+            "UPDATE delivery SET state = 'sending', claimed_until_ms = :until"  # noqa: S608
+            f" WHERE id IN (SELECT value FROM {listed}) RETURNING id, body"
+        ),
+        {"texts": argument, "until": claim_until_ms},
     )
-    return select(_DELIVERY.c.id).where(_DELIVERY.c.state == "waiting", ~before)
+    bodies: dict[str, Any] = {row[0]: row[1] for row in found}
+    return [
+        Claim(due, claim_until_ms, bytes(bodies[due.id]), due.id in probing)
+        for due in claimed
+        if due.id in bodies
+    ]
 
 
-async def _lock_lanes(connection: AsyncConnection, lanes: Sequence[str]) -> None:
-    """Keep other transactions from deciding who is next in these lanes; `lanes` are sorted.
-
-    Without it a delivery that is taken in while the one before it is finished would be seen by
-    neither of the two, and wait for ever. On SQLite there is one writer at a time anyway.
-    """
-    if connection.dialect.name == "postgresql":
-        await connection.execute(_LANE_LOCKS, {"lanes": list(lanes)})
-
-
-async def _move_on(connection: AsyncConnection, lanes: Sequence[str]) -> None:
-    """Queue the first waiting delivery of each lane that has no head."""
-    heads = _headless().where(_DELIVERY.c.lane.in_(lanes))
+async def _park(
+    connection: AsyncConnection, rows: Sequence[Due], reason: str, *, now_ms: int
+) -> None:
+    """Park deliveries that were due; what waits behind them comes next."""
+    strict = [row for row in rows if not lanes.is_relaxed(row.lane, row.id)]
+    await lanes.lock(connection, [row.meeting_id for row in strict])
     await connection.execute(
         update(_DELIVERY)
-        .where(_DELIVERY.c.id.in_(heads), _DELIVERY.c.state == "waiting")
-        .values(state="queued")
+        .where(_DELIVERY.c.id.in_([row.id for row in rows]))
+        .values(state="parked", finished_ms=now_ms, parked_reason=reason)
     )
+    await lanes.move_on(connection, [row.lane for row in strict])
 
 
 async def _write_down(
     connection: AsyncConnection, finished: Sequence[Finished], *, now_ms: int
 ) -> None:
     """Store attempts and new states, and move the lanes of what is over on."""
-    lanes = sorted({item.claim.due.lane for item in finished if item.state != "queued"})
-    if lanes:
-        await _lock_lanes(connection, lanes)
+    over = [item.claim.due for item in finished if item.state != "queued"]
+    strict = [due for due in over if not lanes.is_relaxed(due.lane, due.id)]
+    await lanes.lock(connection, [due.meeting_id for due in strict])
     attempts = [item.attempt for item in finished if item.attempt is not None]
     if attempts:
-        await connection.execute(insert(_ATTEMPT), attempts)
+        table, argument = bulk.records(connection, _ATTEMPT, attempts)
+        names = ", ".join(_ATTEMPT)
+        await connection.execute(
+            text(f"INSERT INTO attempt ({names}) SELECT {names} FROM {table} WHERE true"),  # noqa: S608
+            {"records": argument},
+        )
+    results = [
+        {
+            "id": item.claim.due.id,
+            "claim": item.claim.until_ms,
+            "state": item.state,
+            "attempts": item.claim.due.attempts + (item.attempt is not None),
+            "next_ms": item.next_attempt_ms,
+            "finished_ms": None if item.state == "queued" else now_ms,
+            "reason": item.reason,
+        }
+        for item in sorted(finished, key=lambda item: item.claim.due.id)
+    ]
+    table, argument = bulk.records(connection, _RESULT, results)
+    await connection.execute(
+        text(
+            "UPDATE delivery SET state = r.state, attempts = r.attempts,"  # noqa: S608  # names of ours
+            " next_attempt_ms = r.next_ms, claimed_until_ms = 0, finished_ms = r.finished_ms,"
+            f" parked_reason = r.reason FROM {table} WHERE delivery.id = r.id"
+            " AND delivery.state = 'sending' AND delivery.claimed_until_ms = r.claim"
+        ),
+        {"records": argument},
+    )
+    await lanes.move_on(connection, [due.lane for due in strict])
+    recovered = [item.claim for item in finished if item.recovered]
+    if recovered:
+        await _call_back(connection, recovered, now_ms=now_ms)
+
+
+async def _call_back(
+    connection: AsyncConnection, recovered: Sequence[Claim], *, now_ms: int
+) -> None:
+    """Make due what was put off for the sake of a receiver that works again.
+
+    That is what was never tried, and what was put off until the end of the probe; other retries
+    keep to their steps.
+    """
+    targets = sorted({claim.due.target for claim in recovered})
+    untils_ms = sorted({claim.until_ms for claim in recovered if claim.probe})
+    put_off = (_DELIVERY.c.attempts == 0) | _DELIVERY.c.next_attempt_ms.in_(untils_ms)
     await connection.execute(
         update(_DELIVERY)
-        .where(_DELIVERY.c.id == bindparam("b_id"), _DELIVERY.c.state == "sending")
-        .where(_DELIVERY.c.claimed_until_ms == bindparam("b_claim"))
-        .values(
-            state=bindparam("b_state"),
-            attempts=bindparam("b_attempts"),
-            next_attempt_ms=bindparam("b_next"),
-            claimed_until_ms=0,
-            finished_ms=bindparam("b_finished"),
-        ),
-        [
-            {
-                "b_id": item.claim.due.id,
-                "b_claim": item.claim.until_ms,
-                "b_state": item.state,
-                "b_attempts": item.claim.due.attempts + (item.attempt is not None),
-                "b_next": item.next_attempt_ms,
-                "b_finished": None if item.state == "queued" else now_ms,
-            }
-            for item in sorted(finished, key=lambda item: item.claim.due.id)
-        ],
+        .where(_DELIVERY.c.target.in_(targets), _QUEUED, put_off)
+        .where(_DELIVERY.c.next_attempt_ms > now_ms)
+        .values(next_attempt_ms=now_ms)
     )
-    if lanes:
-        await _move_on(connection, lanes)
-    targets = sorted({item.claim.due.target for item in finished if item.recovered})
-    if targets:
-        await connection.execute(
-            update(_DELIVERY)
-            .where(_DELIVERY.c.target.in_(targets), _DELIVERY.c.state == "queued")
-            .where(_DELIVERY.c.attempts == 0, _DELIVERY.c.next_attempt_ms > now_ms)
-            .values(next_attempt_ms=now_ms)
-        )

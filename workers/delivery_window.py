@@ -1,9 +1,9 @@
-"""How many attempts run at the same time, and for which host.
+"""How many attempts run at the same time, and for whom.
 
-Owns the limits in total and per host, and what it remembers of each host: how long it takes and how
-often it has failed in a row. A host that fails gets fewer places; what finds no place is put off
-for about as long as the places are taken, so that no backlog ever stands before the other hosts.
-All of it is a hint in memory: losing it costs a few attempts, never a delivery.
+Owns the limits in total and per target (of callbacks: per host), and what it remembers of each: how
+long it takes and how often it has failed in a row. One that fails gets fewer places; what finds
+no place is put off for about as long as the places are taken, so that no backlog ever stands
+before the others. All of it is a hint in memory: losing it costs a few attempts, never a delivery.
 """
 
 import asyncio
@@ -13,8 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-#: Deliveries claimed for a healthy host, as a multiple of the places: the next ones stand ready.
+#: Deliveries claimed for a brisk host, as a multiple of the places: the next ones stand ready.
 CLAIM_FACTOR: Final = 4
+#: Brisk is who answered, takes this long at most, and has been heard of so lately. Others get their
+#: places only, so that many that hang cannot take all claims.
+BRISK_S: Final = 0.25
+BRISK_SILENCE_S: Final = 1.0
 DEFER_MIN_S: Final = 0.02
 DEFER_MAX_S: Final = 300.0
 #: Hosts that are remembered; idle healthy ones are forgotten first.
@@ -27,7 +31,7 @@ _FIRST_GUESS_S: Final = 0.05
 
 @dataclass(slots=True)
 class Host:
-    """What is known of one scheme, host and port."""
+    """What is known of one target, or of one scheme, host and port."""
 
     places: asyncio.Semaphore
     claimed: int = 0
@@ -37,6 +41,8 @@ class Host:
     progress_s: float = 0.0
     #: Deliveries put off in the present turn.
     put_off: int = 0
+    #: Whether it has ever taken one.
+    answered: bool = False
 
 
 class Window:
@@ -46,12 +52,12 @@ class Window:
         self,
         *,
         total_max: int,
-        per_host_max: int,
+        per_target_max: int,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._monotonic_s = monotonic_s
         self._total_max = total_max
-        self._per_host_max = per_host_max
+        self._per_target_max = per_target_max
         self._hosts: dict[str, Host] = {}
         self._claimed = 0
         self._deferring: list[Host] = []
@@ -67,7 +73,7 @@ class Window:
         if host is None:
             if len(self._hosts) >= HOSTS_MAX:
                 self._forget()
-            host = Host(asyncio.Semaphore(self._per_host_max))
+            host = Host(asyncio.Semaphore(self._per_target_max))
             self._hosts[name] = host
         return host
 
@@ -78,22 +84,32 @@ class Window:
         self._deferring.clear()
 
     def claim(self, name: str) -> float | None:
-        """Take a place for a delivery, or return for how many seconds it is to be put off."""
+        """Take a place for a delivery, or return for how many seconds it is to be put off.
+
+        0: no longer than until the next turn, since places are given back all the time.
+        """
         host = self.host(name)
+        brisk = (
+            host.answered
+            and host.attempt_s <= BRISK_S
+            and (not host.claimed or self._monotonic_s() - host.progress_s < BRISK_SILENCE_S)
+        )
         if host.failures:
-            claims_max = max(1, self._per_host_max >> host.failures)
+            claims_max = max(1, self._per_target_max >> host.failures)
         else:
-            claims_max = self._per_host_max * CLAIM_FACTOR
+            claims_max = self._per_target_max * (CLAIM_FACTOR if brisk else 1)
         if host.claimed < claims_max:
             if not host.claimed:
                 host.progress_s = self._monotonic_s()
             host.claimed += 1
             self._claimed += 1
             return None
+        if brisk and not host.failures:
+            return 0.0
         if not host.put_off:
             self._deferring.append(host)
         host.put_off += 1
-        running_max = min(claims_max, self._per_host_max)
+        running_max = min(claims_max, self._per_target_max)
         ahead = host.claimed + host.put_off
         # A host that hangs has not failed yet, but is known to take this long at least.
         attempt_s = max(host.attempt_s, self._monotonic_s() - host.progress_s)
@@ -116,6 +132,7 @@ class Window:
         host.attempt_s += _SMOOTHING * (took_s - host.attempt_s)
         recovered = ok and host.failures > 0
         host.failures = 0 if ok else host.failures + 1
+        host.answered = host.answered or ok
         if recovered:
             host.attempt_s = _FIRST_GUESS_S
         return recovered

@@ -18,6 +18,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from scheduler.settings import Settings
+from schemas.dialects.outgoing import Outgoing
 from workers import address_guard
 
 #: Bytes of an answer that are read before the connection is cut.
@@ -41,6 +42,8 @@ class Outcome:
     retry_after_s: float | None = None
     #: No later attempt can succeed: the URL or its address is not allowed.
     permanent: bool = False
+    #: Neither an answer nor an error came in time.
+    timed_out: bool = False
 
     @property
     def ok(self) -> bool:
@@ -75,7 +78,6 @@ class Outbound:
         self._timeout = aiohttp.ClientTimeout(
             total=settings.delivery_timeout_s, sock_connect=settings.delivery_connect_timeout_s
         )
-        self._per_host = settings.deliveries_per_target_max
         self._in_total = settings.deliveries_max
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
@@ -86,8 +88,7 @@ class Outbound:
             connector=aiohttp.TCPConnector(
                 socket_factory=self._open_socket,
                 resolver=self._resolver,
-                limit=self._in_total,
-                limit_per_host=self._per_host,
+                limit=self._in_total,  # how many of them for whom, the window decides
                 ttl_dns_cache=30,
                 keepalive_timeout=30,
             ),
@@ -109,13 +110,13 @@ class Outbound:
         family, kind, protocol, _, address = info
         return address_guard.open_socket(family, kind, protocol, str(address[0]), self._networks)
 
-    async def get(self, url: str, headers: dict[str, str]) -> Outcome:
-        """Make one GET and return what became of it; never raises for the other side's doing."""
+    async def send(self, request: Outgoing) -> Outcome:
+        """Make one request and return what became of it; never raises for what others do."""
         if self._session is None:
             raise RuntimeError("the outbound client is not started")
         started = time.perf_counter()
         try:
-            target = _parse(url)
+            target = _parse(request.url)
             address_guard.check_url(target, http=self._http)
         except address_guard.UrlForbidden as forbidden:
             return Outcome(None, str(forbidden), 0, permanent=True)
@@ -123,22 +124,29 @@ class Outbound:
             return Outcome(None, "the URL is not valid", 0, permanent=True)
         status: int | None = None
         wait_s: float | None = None
-        error, permanent = "", False
+        error, permanent, timed_out = "", False, False
         try:
-            async with self._session.get(target, headers=headers, allow_redirects=False) as answer:
+            async with self._session.request(
+                request.method,
+                target,
+                headers=request.headers,
+                data=request.body or None,
+                allow_redirects=False,
+            ) as answer:
                 status = answer.status
                 wait_s = retry_after_s(answer.headers.get("Retry-After"), now_s=time.time())
                 await _drain(answer)
         except TimeoutError:
             # A status alone is an answer, however long the other side trickles its body.
-            error = "" if status is not None else "timeout"
+            timed_out = status is None
+            error = "timeout" if timed_out else ""
         except (aiohttp.ClientError, OSError, ValueError, asyncio.IncompleteReadError) as caught:
             if status is None:
                 error, permanent = _describe(caught)
         if status is not None and not _FIRST_SUCCESS <= status < _FIRST_REDIRECT:
             error = "redirected" if status < _FIRST_ERROR else f"status {status}"
         took_ms = round((time.perf_counter() - started) * 1_000)
-        return Outcome(status, error, took_ms, wait_s, permanent)
+        return Outcome(status, error, took_ms, wait_s, permanent, timed_out)
 
 
 def _parse(url: str) -> URL:

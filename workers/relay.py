@@ -130,7 +130,10 @@ class Relay:
 
     async def _mark(self, seqs: Sequence[int]) -> None:
         statement = (
-            update(_OUTBOX).where(_OUTBOX.c.seq.in_(seqs)).values(published_ms=self._now_ms())
+            update(_OUTBOX)
+            # Where the delivery worker was faster there is nothing left to note.
+            .where(_OUTBOX.c.seq.in_(seqs), _OUTBOX.c.published_ms.is_(None))
+            .values(published_ms=self._now_ms())
         )
         async with self._database.write_lock, self._database.begin() as connection:
             await connection.execute(statement)

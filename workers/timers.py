@@ -90,7 +90,10 @@ class Timers:
         await credentials.drop_previous(self._database)
         settings = self._settings
         await cleaner.remove_old(
-            self._database, settings.keep_days, hook_keep_days=settings.hook_keep_days
+            self._database,
+            settings.keep_days,
+            hook_keep_days=settings.hook_keep_days,
+            delivery_keep_days=settings.delivery_keep_days,
         )
 
     async def look(self) -> None:

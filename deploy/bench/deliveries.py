@@ -159,9 +159,7 @@ class Stage:
             async with database.write_lock, database.begin() as connection:
                 await connection.execute(_TABLES["endpoint"].delete())
                 await connection.execute(insert(_TABLES["endpoint"]), rows)
-                await connection.execute(
-                    update(installation).values(directory_version=version + 1)
-                )
+                await connection.execute(update(installation).values(directory_version=version + 1))
         finally:
             await database.close()
         await asyncio.sleep(1.5)  # every process watches the directory once a second
@@ -353,7 +351,7 @@ async def chaos(
     seed: int = 1,
 ) -> dict[str, Any]:
     """Kill delivery workers and restart the broker under load; count what arrived."""
-    dice = random.Random(seed)  # noqa: S311  # a schedule of faults
+    dice = random.Random(seed)  # a schedule of faults
     rate = max(1, events // 60)
     async with stage(database_url=database_url, amqp_url=amqp_url, workers=2) as here:
         await here.endpoints(1)

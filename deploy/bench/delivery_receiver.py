@@ -81,7 +81,7 @@ async def serve() -> None:
             record.hangs.clear()
             record.arrived.clear()
         elif name == "dump":
-            Path(arguments[0]).write_bytes(orjson.dumps(record.arrived))
+            await asyncio.to_thread(Path(arguments[0]).write_bytes, orjson.dumps(record.arrived))
         print(len(record.arrived), flush=True)  # noqa: T201
     server.close()
 

@@ -1,8 +1,8 @@
 """Where the events of the benchmark come from: an outbox that fills, and the relay beside it.
 
 Owns a process that stands for a placement worker: it commits events at a given rate and wakes the
-relay after each commit. Embedded it also runs the delivery worker, since such an installation is one
-process. Told by lines of JSON on standard input. Started by the benchmark of deliveries.
+relay after each commit. Embedded it also runs the delivery worker, since such an installation is
+one process. Told by lines of JSON on standard input. Started by the benchmark of deliveries.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class Source:
         self.committed: list[tuple[str, str, int]] = []
 
     async def run(self, order: dict[str, Any]) -> None:
-        """Commit `events` events at `rate` per second (0: as one), over meetings and credentials."""
+        """Commit `events` events at `rate` per second (0: at once), over meetings and credentials."""
         credentials, count = order["credentials"], order["events"]
         started_s = time.monotonic()
         made = 0
@@ -125,7 +125,8 @@ async def serve() -> None:
                 await parts.directory.refresh()
                 source = Source(parts.database, relay)
                 await source.run(order)
-                Path(order["into"]).write_bytes(orjson.dumps(source.committed))
+                into = Path(order["into"])
+                await asyncio.to_thread(into.write_bytes, orjson.dumps(source.committed))
                 print("done", flush=True)  # noqa: T201
         finally:
             await relay.close()

@@ -1,9 +1,9 @@
 """Removing what is older than the retention.
 
 Owns the deletion of ended meetings with their attendees, stored answers, published events,
-finished deliveries with their attempts, session tokens, idle webhooks and forgotten bodies. Never
-touches a live meeting, an event that is not published or a delivery that is not finished. Called by
-the timers once an hour.
+finished deliveries with their attempts, targets that are silent, session tokens, idle webhooks and
+forgotten bodies. Never touches a live meeting, an event that is not published or a delivery that is
+not finished. Called by the timers once an hour.
 """
 
 import time
@@ -29,6 +29,7 @@ _COMMAND: Final = _TABLES["command"]
 _OUTBOX: Final = _TABLES["outbox"]
 _DELIVERY: Final = _TABLES["delivery"]
 _ATTEMPT: Final = _TABLES["attempt"]
+_TARGET: Final = _TABLES["target"]
 _SESSION: Final = _TABLES["session"]
 _HOOK: Final = _TABLES["hook"]
 
@@ -36,9 +37,16 @@ log = structlog.get_logger(__name__)
 
 
 async def remove_old(
-    database: Database, keep_days: int, *, now_ms: int | None = None, hook_keep_days: int = 30
+    database: Database,
+    keep_days: int,
+    *,
+    now_ms: int | None = None,
+    hook_keep_days: int = 30,
+    delivery_keep_days: int | None = None,
 ) -> dict[str, int]:
     """Remove what has been over for more than `keep_days`; returns the rows removed, by table.
+
+    Deliveries have a time of their own if one is given.
 
     Raises what the database raises; whatever was removed by then stays removed.
     """
@@ -48,7 +56,10 @@ async def remove_old(
     idle = hooks.idle_since(now_ms - hook_keep_days * 86_400_000)
     # An ended meeting changes no more, so its last change is when it ended, and that is indexed.
     ended = (_MEETING.c.updated_ms < before_ms) & _MEETING.c.live.is_(False)
-    finished = _DELIVERY.c.finished_ms < before_ms
+    delivered_days = keep_days if delivery_keep_days is None else delivery_keep_days
+    finished = _DELIVERY.c.finished_ms < now_ms - delivered_days * 86_400_000
+    # How a target fares is forgotten when nothing has been sent to it for as long as that.
+    silent = _TARGET.c.updated_ms < before_ms - delivered_days * 86_400_000
     removed = {
         "meeting": await _remove(
             database, _MEETING, ended, parts=(_ATTENDEE, _ATTENDEE.c.meeting_id)
@@ -58,6 +69,7 @@ async def remove_old(
         "delivery": await _remove(
             database, _DELIVERY, finished, parts=(_ATTEMPT, _ATTEMPT.c.delivery_id)
         ),
+        "target": await _remove(database, _TARGET, silent),
         "session": await _remove(database, _SESSION, _SESSION.c.until_ms <= now_ms),
         "hook": await _remove(database, _HOOK, idle),
         "spool": await StoredBodies(database).remove_stale(now_ms=now_ms),

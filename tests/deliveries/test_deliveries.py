@@ -118,7 +118,7 @@ async def test_a_failed_head_holds_back_its_own_meeting_only(
 async def test_retries_keep_to_the_steps_and_end_in_parking(
     desk: Office, receiver: Receiver
 ) -> None:
-    await desk.endpoint(receiver.url(behaviour=Behaviour(status=503)))
+    await desk.endpoint(receiver.url(behaviour=Behaviour(status=500)))
     async with desk.delivering() as worker:
         await desk.publish(desk.event())
         for number, step_s in ((1, 5), (2, 30)):
@@ -132,7 +132,7 @@ async def test_retries_keep_to_the_steps_and_end_in_parking(
     assert (row["state"], row["attempts"]) == ("parked", 3)
     attempts = sorted(await desk.rows("attempt"), key=lambda row: row["number"])
     assert [(a["number"], a["status"], a["error"]) for a in attempts] == [
-        (number, 503, "status 503") for number in (1, 2, 3)
+        (number, 500, "status 500") for number in (1, 2, 3)
     ]
 
 
@@ -140,7 +140,7 @@ async def test_retries_keep_to_the_steps_and_end_in_parking(
 async def test_retry_after_is_honoured_up_to_twice_the_step(
     desk: Office, receiver: Receiver, asked: str, wait_s: float
 ) -> None:
-    behaviour = Behaviour(status=429, headers={"Retry-After": asked})
+    behaviour = Behaviour(status=500, headers={"Retry-After": asked})
     await desk.endpoint(receiver.url(behaviour=behaviour))
     async with desk.delivering():
         await desk.publish(desk.event())
@@ -191,10 +191,10 @@ async def test_what_a_dead_worker_was_sending_is_sent_again_after_its_claim(
         await desk.publish(event)
         await receiver.wait_for(1)
         # The worker dies here: nothing that it knows is written down.
-        for task in [*worker._loops, *worker._sending]:
+        for task in [*worker.loops, *worker.sender.sending]:
             task.cancel()
-        await asyncio.wait([*worker._loops, *worker._sending])
-        worker._finished.clear()
+        await asyncio.wait([*worker.loops, *worker.sender.sending])
+        worker.sender.finished.clear()
     (row,) = await desk.rows("delivery")
     assert (row["state"], row["attempts"]) == ("sending", 0)
     receiver.behaviours["/hook"] = Behaviour()
@@ -221,7 +221,7 @@ async def test_a_worker_whose_claim_was_taken_over_changes_nothing(
         receiver.behaviours["/hook"] = Behaviour()
         receiver.release()
         await desk.until("attempt", lambda rows: len(rows) == 2)
-        assert not frozen._sending
+        assert not frozen.sender.sending
     (row,) = await desk.rows("delivery")
     assert (row["state"], row["attempts"]) == ("delivered", 1)
 

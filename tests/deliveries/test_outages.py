@@ -11,9 +11,9 @@ from scheduler.bus.errors import BusLost
 from tests.deliveries.office import Office
 from tests.deliveries.test_deliveries import all_over
 from tests.receiver import Behaviour, Receiver
-from workers import deliveries, delivery_window, relay
-from workers.delivery_store import DeliveryStore
+from workers import delivery_window, intake, relay, sender
 from workers.delivery_window import Window
+from workers.intake_store import IntakeStore
 from workers.outbound import Outbound
 from workers.relay import Relay
 
@@ -52,7 +52,8 @@ def lost() -> OperationalError:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deliveries, "_PAUSE_S", 0.01)
+    for module in (intake, sender):
+        monkeypatch.setattr(module, "_PAUSE_S", 0.01)
     monkeypatch.setattr(relay, "IDLE_S", 0.01)
 
 
@@ -61,8 +62,8 @@ async def test_events_wait_for_a_database_that_is_away(
 ) -> None:
     await desk.endpoint(receiver.url())
     async with desk.delivering() as worker:
-        failing = Failing(worker._store.add, 3, lost())
-        monkeypatch.setattr(worker._store, "add", failing)
+        failing = Failing(worker.intake.store.add, 3, lost())
+        monkeypatch.setattr(worker.intake.store, "add", failing)
         await desk.publish(desk.event(), desk.event(seq=2))
         await receiver.wait_for(2)
         await desk.until("delivery", all_over)
@@ -78,12 +79,12 @@ async def test_results_are_kept_while_the_database_is_away(
     async with desk.delivering() as worker:
         await desk.publish(desk.event(), desk.event(seq=2, meeting="1" * 32))
         await receiver.wait_for(2)
-        failing = Failing(worker._store.turn, 2, lost(), late=late)
-        monkeypatch.setattr(worker._store, "turn", failing)
+        failing = Failing(worker.sender.store.turn, 2, lost(), late=late)
+        monkeypatch.setattr(worker.sender.store, "turn", failing)
         receiver.behaviours.clear()
         receiver.release()
         rows = await desk.until("delivery", all_over)
-        assert worker._window.free == desk.settings.deliveries_max
+        assert worker.sender.window.free == desk.settings.deliveries_max
     assert [row["state"] for row in rows] == ["delivered"] * 2
     assert len(receiver.requests) == 2
 
@@ -93,9 +94,9 @@ async def test_a_claim_whose_commit_is_unknown_is_not_sent_before_it_has_expired
 ) -> None:
     await desk.endpoint(receiver.url())
     async with desk.delivering() as worker:
-        failing = Failing(worker._store.turn, 1, lost(), late=True)
-        monkeypatch.setattr(worker._store, "turn", failing)
-        monkeypatch.setattr(deliveries, "FREE_CLAIMS_S", 0.0)
+        failing = Failing(worker.sender.store.turn, 1, lost(), late=True)
+        monkeypatch.setattr(worker.sender.store, "turn", failing)
+        monkeypatch.setattr(sender, "FREE_CLAIMS_S", 0.0)
         await desk.publish(desk.event())
         await failing.failed.wait()
         (row,) = await desk.rows("delivery")
@@ -138,7 +139,7 @@ async def test_the_relay_goes_on_when_bus_and_database_are_back(
 async def test_closing_does_not_wait_for_a_receiver_that_hangs(
     desk: Office, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliveries, "_DRAIN_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(sender, "_DRAIN_TIMEOUT_S", 0.05)
     await desk.endpoint(receiver.url(behaviour=Behaviour(hang=True)))
     async with desk.delivering() as worker:
         await desk.publish(desk.event())
@@ -164,7 +165,7 @@ async def test_a_fault_of_ours_counts_as_a_failed_attempt(
     desk: Office, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await desk.endpoint(receiver.url())
-    monkeypatch.setattr(Outbound, "get", Failing(Outbound.get, 1, RuntimeError("a fault")))
+    monkeypatch.setattr(Outbound, "send", Failing(Outbound.send, 1, RuntimeError("a fault")))
     async with desk.delivering():
         await desk.publish(desk.event())
         (attempt,) = await desk.until("attempt", bool)
@@ -174,7 +175,7 @@ async def test_a_fault_of_ours_counts_as_a_failed_attempt(
 
 async def test_a_lane_without_a_head_is_repaired(desk: Office, receiver: Receiver) -> None:
     await desk.endpoint(receiver.url())
-    store = DeliveryStore(desk.database)
+    store = IntakeStore(desk.database)
     row = {
         "id": "a" * 32,
         "event_id": "e1",
@@ -198,12 +199,12 @@ async def test_a_lane_without_a_head_is_repaired(desk: Office, receiver: Receive
 
 
 def test_a_host_that_fails_gets_fewer_places_until_it_recovers() -> None:
-    window = Window(total_max=100, per_host_max=8)
-    for _ in range(8 * delivery_window.CLAIM_FACTOR):
+    window = Window(total_max=100, per_target_max=8)
+    for _ in range(8):
         assert window.claim("h") is None
     assert window.claim("h") is not None
     assert window.claim("other") is None
-    for _ in range(8 * delivery_window.CLAIM_FACTOR):
+    for _ in range(8):
         assert not window.release("h", ok=False, took_s=15)
     assert window.claim("h") is None
     waits_s = [window.claim("h") for _ in range(50)]
@@ -214,8 +215,25 @@ def test_a_host_that_fails_gets_fewer_places_until_it_recovers() -> None:
     assert window.free == 100 - 8 - 1
 
 
+def test_only_who_answers_briskly_has_more_claimed_than_places() -> None:
+    now_s = 0.0
+    window = Window(total_max=100, per_target_max=8, monotonic_s=lambda: now_s)
+    assert window.claim("h") is None
+    window.release("h", ok=True, took_s=0.01)
+    assert [window.claim("h") for _ in range(32)] == [None] * 32
+    assert window.claim("h") == 0.0
+    now_s = 2.0
+    # It has fallen silent: what is more than its places waits, with a time.
+    waits_s = window.claim("h")
+    assert waits_s is not None
+    assert waits_s > 1
+    for _ in range(32):
+        window.release("h", ok=True, took_s=10.0)
+    assert [window.claim("h") for _ in range(9)].count(None) == 8
+
+
 def test_the_window_is_full_at_its_total() -> None:
-    window = Window(total_max=3, per_host_max=8)
+    window = Window(total_max=3, per_target_max=8)
     for host in "abc":
         assert window.claim(host) is None
     assert window.free == 0
@@ -225,7 +243,7 @@ def test_the_window_is_full_at_its_total() -> None:
 
 def test_hosts_are_forgotten_before_they_become_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery_window, "HOSTS_MAX", 4)
-    window = Window(total_max=100, per_host_max=8)
+    window = Window(total_max=100, per_target_max=8)
     window.claim("busy")
     window.claim("bad")
     window.release("bad", ok=False, took_s=1)

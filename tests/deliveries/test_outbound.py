@@ -10,9 +10,10 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from scheduler.settings import Settings
+from schemas.dialects.outgoing import Outgoing
 from tests.receiver import Behaviour, Receiver
 from workers import address_guard, outbound
-from workers.outbound import Outbound
+from workers.outbound import Outbound, Outcome
 
 FAST: dict[str, Any] = {"delivery_timeout_s": 0.4, "delivery_connect_timeout_s": 0.3}
 
@@ -66,15 +67,20 @@ def no_sockets(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
+async def get(client: Outbound, url: str, headers: dict[str, str] | None = None) -> Outcome:
+    """Make one GET."""
+    return await client.send(Outgoing("GET", url, headers or {}, b""))
+
+
 async def test_any_2xx_is_a_success(client: Outbound, receiver: Receiver) -> None:
     for status in (200, 202, 204):
         url = receiver.url(f"/s{status}", Behaviour(status=status))
-        outcome = await client.get(url, {})
+        outcome = await get(client, url)
         assert (outcome.ok, outcome.status, outcome.error) == (True, status, "")
 
 
 async def test_the_url_goes_on_the_wire_as_it_is(client: Outbound, receiver: Receiver) -> None:
-    await client.get(receiver.url("/a%2Fb?x=%7e&y=a+b&&z#frag"), {"webhook-id": "e1"})
+    await get(client, receiver.url("/a%2Fb?x=%7e&y=a+b&&z#frag"), {"webhook-id": "e1"})
     assert receiver.requests[0].raw_query == "x=%7e&y=a+b&&z"
     assert receiver.requests[0].headers["webhook-id"] == "e1"
     assert "Cookie" not in receiver.requests[0].headers
@@ -84,7 +90,7 @@ async def test_a_redirect_is_a_failure_and_not_followed(
     client: Outbound, receiver: Receiver
 ) -> None:
     headers = {"Location": receiver.url("/inside")}
-    outcome = await client.get(receiver.url("/r", Behaviour(status=302, headers=headers)), {})
+    outcome = await get(client, receiver.url("/r", Behaviour(status=302, headers=headers)))
     assert (outcome.ok, outcome.error) == (False, "redirected")
     assert not receiver.at("/inside")
 
@@ -102,26 +108,26 @@ async def test_a_redirect_is_a_failure_and_not_followed(
 async def test_failures_are_told_coarsely(
     client: Outbound, receiver: Receiver, behaviour: Behaviour, error: str
 ) -> None:
-    outcome = await client.get(receiver.url(behaviour=behaviour), {})
+    outcome = await get(client, receiver.url(behaviour=behaviour))
     assert (outcome.ok, outcome.error, outcome.permanent) == (False, error, False)
 
 
 async def test_nobody_listening_is_no_connection(client: Outbound) -> None:
-    outcome = await client.get("http://127.0.0.1:1025/", {})
+    outcome = await get(client, "http://127.0.0.1:1025/")
     assert (outcome.status, outcome.error, outcome.permanent) == (None, "no connection", False)
 
 
 async def test_a_long_answer_is_cut_and_counts_by_its_status(
     client: Outbound, receiver: Receiver
 ) -> None:
-    outcome = await client.get(receiver.url(behaviour=Behaviour(body=b"x" * 3_000_000)), {})
+    outcome = await get(client, receiver.url(behaviour=Behaviour(body=b"x" * 3_000_000)))
     assert outcome.ok
 
 
 async def test_cookies_of_a_receiver_are_not_kept(client: Outbound, receiver: Receiver) -> None:
     url = receiver.url(behaviour=Behaviour(headers={"Set-Cookie": "a=b; Path=/"}))
-    await client.get(url, {})
-    await client.get(url, {})
+    await get(client, url)
+    await get(client, url)
     assert all("Cookie" not in request.headers for request in receiver.requests)
 
 
@@ -143,7 +149,7 @@ async def test_cookies_of_a_receiver_are_not_kept(client: Outbound, receiver: Re
 async def test_literal_addresses_do_not_slip_past(no_sockets: list[str], url: str) -> None:
     client = Outbound(Settings(**FAST), resolver=Resolver("127.0.0.1"))
     await client.start()
-    outcome = await client.get(url, {})
+    outcome = await get(client, url)
     await client.close()
     assert (outcome.status, outcome.permanent) == (None, True)
     assert outcome.error in {"the address is not allowed", "the URL is not valid"}
@@ -158,7 +164,7 @@ async def test_a_name_that_resolves_to_forbidden_addresses_is_refused(
 ) -> None:
     client = Outbound(Settings(**FAST), resolver=Resolver(*addresses))
     await client.start()
-    outcome = await client.get("https://inside.example/x", {})
+    outcome = await get(client, "https://inside.example/x")
     await client.close()
     assert (outcome.error, outcome.permanent) == ("the address is not allowed", True)
     assert no_sockets == []
@@ -167,14 +173,14 @@ async def test_a_name_that_resolves_to_forbidden_addresses_is_refused(
 async def test_of_mixed_answers_only_the_public_address_is_tried(no_sockets: list[str]) -> None:
     client = Outbound(Settings(**FAST), resolver=Resolver("127.0.0.1", "8.8.8.8"))
     await client.start()
-    await client.get("http://mixed.example/x", {})
+    await get(client, "http://mixed.example/x")
     await client.close()
     assert set(no_sockets) == {"8.8.8.8"}
 
 
 @pytest.mark.parametrize("url", ["", "no url", "http://", "/path", "http://h/ x", "http://h/\n"])
 async def test_what_is_no_url_fails_for_good(client: Outbound, url: str) -> None:
-    outcome = await client.get(url, {})
+    outcome = await get(client, url)
     assert (outcome.ok, outcome.permanent) == (False, True)
 
 
@@ -185,7 +191,7 @@ async def test_an_unresolvable_name_may_work_later() -> None:
 
     client = Outbound(Settings(**FAST), resolver=Failing())
     await client.start()
-    outcome = await client.get("http://nowhere.example/", {})
+    outcome = await get(client, "http://nowhere.example/")
     await client.close()
     assert (outcome.error, outcome.permanent) == ("no connection", False)
 
@@ -207,7 +213,7 @@ async def test_a_trickling_answer_ends_with_the_timeout(client: Outbound) -> Non
     server = await asyncio.start_server(trickle, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     started_s = time.monotonic()
-    outcome = await client.get(f"http://127.0.0.1:{port}/", {})
+    outcome = await get(client, f"http://127.0.0.1:{port}/")
     server.close()
     assert outcome.ok
     assert time.monotonic() - started_s < 2
