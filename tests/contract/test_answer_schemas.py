@@ -18,7 +18,7 @@ from tests.contract.schema_of import Element
 from tests.gateway import wire
 from tests.gateway.world import Reply, World
 from tests.security import tenants
-from tests.security.tenants import MEETING, NOBODYS, ROWS, Party, Row
+from tests.security.tenants import MEETING, NOBODYS, ROWS, Party
 
 ID = f"meetingID={MEETING}"
 Rows = Sequence[Element]
@@ -141,15 +141,17 @@ async def test_a_meeting_with_people_breakouts_and_data_has_the_same_table(run: 
     hold(await party.get("getMeetings"), schema_of.MEETINGS)
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if not row.open], ids=lambda row: row.call)
-async def test_every_call_refuses_a_wrong_checksum_alike(run: World, row: Row) -> None:
+async def test_every_call_refuses_a_wrong_checksum_alike(run: World) -> None:
+    await tenants.parties(run)
     party = Party("acme", "wrong", run)
-    if row.call.startswith(tenants.DRAFT):
-        party, *_ = await tenants.parties(run)
-        reply = await Party("acme", "wrong", run).call(row, NOBODYS)
-        assert reply.shape == ["returnCode", "messageKey", "message"]
-        return
-    hold(await party.call(row, NOBODYS), schema_of.FAILED)
+    for row in ROWS:
+        if row.open:
+            continue
+        reply = await party.call(row, NOBODYS)
+        if row.call.startswith(tenants.DRAFT):
+            assert reply.shape == ["returnCode", "messageKey", "message"]
+        else:
+            hold(reply, schema_of.FAILED)
 
 
 async def _sent(run: World, body: bytes, query: str) -> Reply:

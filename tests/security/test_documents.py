@@ -92,8 +92,8 @@ async def test_any_name_comes_out_of_json_and_scripts_whole(run: World) -> None:
     @example("true")
     def hold(text: str) -> None:
         meeting = f"meetingID=room-{next(numbers)}"
-        name, note = kept(f"R {text}"), kept(text)
-        made = f"name={quote(f'R {text}', safe='')}&{meeting}&meta_note={quote(text, safe='')}"
+        name, note = kept(f"Room {text}"), kept(text)
+        made = f"name={quote(f'Room {text}', safe='')}&{meeting}&meta_note={quote(text, safe='')}"
         if not loops.wait(wire.signed(run, "create", f"{made}&maxParticipants=1")).ok:
             assert "�" in name
             return

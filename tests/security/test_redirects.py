@@ -75,17 +75,10 @@ async def test_a_wrong_checksum_never_redirects(run: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ADDRESSES)
-@pytest.mark.parametrize("address", NO_PAGES)
-async def test_an_address_that_is_no_web_page_is_not_followed(
-    run: World, name: str, address: str
-) -> None:
-    query = f"{FAILING}&{name}={quote(address, safe='')}"
-    reply = await wire.signed(run, "join", query)
-    if params.web_url(params.decode(f"a={quote(address, safe='')}").get("a")):
-        # Sanitising leaves a page of it: what is sent must be that page, not the text.
-        assert reply.headers["Location"].startswith(("http://", "https://"))
-    else:
-        nowhere(reply)
+async def test_an_address_that_is_no_web_page_is_not_followed(run: World, name: str) -> None:
+    for address in NO_PAGES:
+        query = f"{FAILING}&{name}={quote(address, safe='')}"
+        nowhere(await wire.signed(run, "join", query))
 
 
 async def test_a_signed_page_is_followed_with_the_error_in_it(run: World) -> None:

@@ -64,14 +64,15 @@ async def test_the_same_ids_are_two_things(run: World, row: Row) -> None:
     assert await victim.state() == before
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if not row.open], ids=lambda row: row.call)
-async def test_a_signature_opens_its_own_door_only(run: World, row: Row) -> None:
+async def test_a_signature_opens_its_own_door_only(run: World) -> None:
     victim, other, sibling = await tenants.parties(run)
     for intruder in (other, sibling):
         for name, secret in ((victim.name, intruder.secret), (intruder.name, victim.secret)):
             party = tenants.Party(name, secret, run)
-            reply = await party.call(row, NOBODYS)
-            assert (reply.status, reply.key) == (200, "checksumError"), reply.text
+            for row in ROWS:
+                if not row.open:
+                    reply = await party.call(row, NOBODYS)
+                    assert (reply.status, reply.key) == (200, "checksumError"), (row, reply.text)
 
 
 @pytest.mark.parametrize("call", LISTS)
