@@ -1,0 +1,1 @@
+"""Events: the catalogue, the dialects, endpoints, and who is told."""
