@@ -100,10 +100,8 @@ class Gate:
     async def admit(self, entry: Entry, person: str, *, pool: str, over: bool) -> Violation | None:
         """Ask for a person; return why he stays out, or None. `over` asks even without a seat."""
         door = self._door(entry)
-        if door.asking is not None:
-            await asyncio.wait((door.asking,))
-            if self.passes(door.meeting, person):
-                return None
+        if await self._served(door, person):
+            return None
         for pause_s in _PAUSES_S:
             if self._monotonic_s() < self._silent.get(pool, 0.0):
                 return self._by_own_count(door, person, pool=pool, over=over)
@@ -168,6 +166,16 @@ class Gate:
             self._doors_max = max(_DOORS_MIN, 2 * len(self._doors))
 
     # --- with the worker
+
+    async def _served(self, door: _Door, person: str) -> bool:
+        """Tell whether the answer to a question of somebody else lets this person in as well."""
+        if door.right is not None and door.right.spent(self._monotonic_s()):
+            # Reported at once, so that the worker may give the next one.
+            self._rights.end(door.right)
+        if door.asking is None:
+            return False
+        await asyncio.wait((door.asking,))
+        return self.passes(door.meeting, person)
 
     async def _answer(
         self, entry: Entry, door: _Door, person: str, *, pool: str, over: bool

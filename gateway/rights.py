@@ -63,6 +63,10 @@ class Right:
         self.users[user] = None
         return True
 
+    def spent(self, now_s: float) -> bool:
+        """Tell whether it was worth something and is not any more."""
+        return now_s >= self.until_s or (self.left <= 0 and len(self.users) > 1)
+
 
 class Rights:
     """All rights of one gateway that the worker still counts."""

@@ -29,6 +29,9 @@ NODE_SECRET: Final = "bench-node"  # noqa: S105
 NODES: Final = 6
 #: Meetings that getMeetings lists.
 MEETINGS: Final = 120
+#: Rooms that ever new users come to, and the seats of each.
+HALLS: Final = 8
+HALL_SEATS: Final = 2_500
 _READY_TIMEOUT_S: Final = 60.0
 _SETTLE_S: Final = 11.0
 
@@ -160,12 +163,14 @@ async def run(
         await _few(here)
         running = here.request("few", "isMeetingRunning", [("meetingID", "few-0")])
         join_params = [("fullName", "Ada"), ("meetingID", "few-0"), ("role", "VIEWER")]
-        join = here.request("few", "join", join_params)
+        join = here.request("few", "join", [*join_params, ("userID", "ada")])
+        guests = await _guests(here)
         listing = here.request("few", "getMeetings", [])
         load = _Load(here, seconds)
         async with _bare() as port:
             result["bare"] = await load.measure([running], port=port)
             result["join"] = await load.measure([join])
+            result["join_of_new_users"] = await load.measure(guests)
             result["is_meeting_running"] = await load.measure([running])
             result["bare_again"] = await load.measure([running], port=port)
         result["get_meetings_120"] = await load.measure([listing])
@@ -229,6 +234,26 @@ async def _few(here: Installation) -> None:
             await asyncio.sleep(0.2)
         # One poll interval, so that the observed state is what readers answer from.
         await asyncio.sleep(7)
+
+
+async def _guests(here: Installation) -> list[bytes]:
+    """Make large rooms, and return a join for each of their seats, in turns."""
+    base = f"http://{here.host}:{here.port}"
+    seats = str(HALL_SEATS)
+    async with aiohttp.ClientSession() as session:
+        for number in range(HALLS):
+            params = [("name", "Hall"), ("meetingID", f"hall-{number}"), ("maxParticipants", seats)]
+            async with session.get(base + here.target("load", "create", params)) as response:
+                await response.read()
+    common = [("fullName", "Ada"), ("role", "VIEWER")]
+    return [
+        here.request(
+            "load",
+            "join",
+            [*common, ("meetingID", f"hall-{number % HALLS}"), ("userID", f"u{number}")],
+        )
+        for number in range(HALLS * HALL_SEATS)
+    ]
 
 
 async def _create_all(here: Installation, meetings: int) -> None:
