@@ -1,17 +1,22 @@
 """A third-party application that is called back: records what arrives and misbehaves on demand.
 
-Owns one server on a free port; its behaviour is set per path. Hanging requests are let go when it
-closes. Used by the tests of deliveries and of whole installations.
+Owns one server on a free port; its behaviour is set per path, and a path may be an application of
+`tests.applications`. Hanging requests are let go when it closes. Used by the tests of deliveries
+and of whole installations.
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from aiohttp import web
+
+#: Pauses of answers that never end.
+_DRIP_S = 0.05
+_BODY_BYTES_MAX = 4_194_304
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,12 @@ class Received:
     raw_query: str
     headers: dict[str, str]
     at_s: float
+    body: bytes = b""
+
+    @property
+    def target(self) -> str:
+        """Path and query as on the wire."""
+        return f"{self.path}?{self.raw_query}" if self.raw_query else self.path
 
     @property
     def query(self) -> dict[str, str]:
@@ -45,6 +56,14 @@ class Behaviour:
     hang: bool = False
     #: Bytes that are no HTTP, then the connection is closed.
     garbage: bool = False
+    #: The connection is closed without a word.
+    silent: bool = False
+    #: The status comes at once, but headers follow without end, a few bytes at a time.
+    dripping: bool = False
+    #: A body without end, as fast as it is taken.
+    endless: bool = False
+    #: An application that reads the request and says the status.
+    application: Callable[[Received], int] | None = None
 
 
 class Receiver:
@@ -87,6 +106,7 @@ class Receiver:
             request.rel_url.raw_query_string,
             dict(request.headers),
             time.monotonic(),
+            await request.read(),
         )
         self.in_flight += 1
         self.in_flight_max = max(self.in_flight_max, self.in_flight)
@@ -94,31 +114,73 @@ class Receiver:
             async with self._arrived:
                 self.requests.append(received)
                 self._arrived.notify_all()
-            return await self._behave(request, self.behaviours.get(request.path, Behaviour()))
+            return await self._behave(
+                request, received, self.behaviours.get(request.path, Behaviour())
+            )
         finally:
             self.in_flight -= 1
 
-    async def _behave(self, request: web.Request, behaviour: Behaviour) -> web.StreamResponse:
+    async def _behave(
+        self, request: web.Request, received: Received, behaviour: Behaviour
+    ) -> web.StreamResponse:
         if behaviour.hang:
             await self._released.wait()
         if behaviour.delay_s:
             await asyncio.sleep(behaviour.delay_s)
         if behaviour.garbage:
-            assert request.transport is not None
-            request.transport.write(b"\x16\x03 no HTTP at all\r\n\r\n")
-            request.transport.close()
+            _write(request, b"\x16\x03 no HTTP at all\r\n\r\n")
+        if behaviour.garbage or behaviour.silent:
+            _transport(request).close()
+        if behaviour.dripping:
+            await self._drip(request)
+        if behaviour.endless:
+            return await self._pour(request)
         status = behaviour.status
         if behaviour.fail_times > 0:
             behaviour.fail_times -= 1
             status = behaviour.fail_status
+        elif behaviour.application is not None:
+            status = behaviour.application(received)
         return web.Response(status=status, body=behaviour.body, headers=behaviour.headers)
+
+    async def _drip(self, request: web.Request) -> None:
+        """Send headers until the other side has had enough."""
+        released = self._released
+        _write(request, b"HTTP/1.1 200 OK\r\n")
+        while not (released.is_set() or _transport(request).is_closing()):
+            _write(request, b"X-Patience: more\r\n")
+            await asyncio.sleep(_DRIP_S)
+        _transport(request).close()
+
+    async def _pour(self, request: web.Request) -> web.StreamResponse:
+        """Send a body until the other side has had enough."""
+        released = self._released
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while not released.is_set():
+                await response.write(b"x" * 4_096)
+                await asyncio.sleep(0)
+        return response
+
+
+def _transport(request: web.Request) -> asyncio.Transport:
+    assert request.transport is not None
+    transport = request.transport
+    assert isinstance(transport, asyncio.Transport)
+    return transport
+
+
+def _write(request: web.Request, data: bytes) -> None:
+    """Write past the server, which would make HTTP of it."""
+    _transport(request).write(data)
 
 
 @contextlib.asynccontextmanager
 async def receiving() -> AsyncIterator[Receiver]:
     """Run a receiver on a free port of 127.0.0.1."""
     receiver = Receiver()
-    app = web.Application()
+    app = web.Application(client_max_size=_BODY_BYTES_MAX)
     app.router.add_route("*", "/{path:.*}", receiver.answer)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()

@@ -1,0 +1,1 @@
+"""Third-party applications of each kind, written as their authors write them: without our code."""
