@@ -41,6 +41,9 @@ SUBSCRIPTIONS = {
     "round": 20,
     "bad": 20,
     "told": 100,
+    "apps": 100,
+    "turning": 20,
+    "clumsy": 20,
     "planted": 20,
 }
 
