@@ -150,21 +150,24 @@ class DeliveryStore:
         now_ms: int,
         claim_until_ms: int,
         choose: Callable[[list[Due], dict[str, str]], Choice],
+        is_on: Callable[[str], bool] = lambda _: False,
         crowded: Collection[str] = (),
         number: int = CANDIDATES_MAX,
     ) -> Turn:
         """Write down what became of attempts, move their lanes on, and claim what is due.
 
         `choose` sees the due deliveries, longest due first but those for the `crowded` targets
-        last, and the targets that get nothing; it must not block. A claim that somebody else has
-        taken over in the meantime is not changed by its former holder.
+        last, and the targets that get nothing; it must not block. Of what is not known to be on by
+        `is_on` the database is asked. A claim that somebody else has taken over in the meantime is
+        not changed by its former holder.
         """
         async with self._writing() as connection:
             if finished:
                 await _write_down(connection, finished, now_ms=now_ms)
             health = await target_store.store(connection, changes)
             due = await _due(connection, now_ms, crowded, number)
-            off = await target_store.switched_off(connection, list({row.target for row in due}))
+            doubtful = {row.target for row in due if not is_on(row.target)}
+            off = await target_store.switched_off(connection, doubtful)
             choice = choose(due, off)
             claims = await _claim(connection, choice, claim_until_ms)
             for until_ms, ids in choice.put_off.items():

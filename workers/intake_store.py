@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import case, func, select, update
+from sqlalchemy import select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from scheduler import lanes
+from scheduler import bulk, lanes
 from scheduler.database import Database
 from schemas.tables import DeliveryRow
 
@@ -58,7 +58,7 @@ class IntakeStore:
         async with self._database.write_lock, self._database.begin() as connection:
             await lanes.lock(connection, concerned)
             handed = {event["id"]: event for event in events}
-            unexpanded = await _unexpanded(connection, concerned, sorted(handed))
+            unexpanded = await _unexpanded(connection, concerned, handed)
             stale = await _expanded(connection, [i for i in handed if i not in unexpanded])
             for event_id in stale:
                 del handed[event_id]
@@ -107,22 +107,30 @@ class IntakeStore:
 
 
 async def _unexpanded(
-    connection: AsyncConnection, meetings: Sequence[str], handed: Sequence[str]
+    connection: AsyncConnection, meetings: Sequence[str], handed: Collection[str]
 ) -> dict[str, dict[str, Any]]:
-    """Return the events of these meetings that have no deliveries yet.
+    """Return the events of these meetings that have no deliveries yet, in their order.
 
     Of those at hand only what tells them apart: their bodies are there.
     """
-    body = case((_OUTBOX.c.event_id.in_(handed), None), else_=_OUTBOX.c.body)
+    listed, argument = bulk.texts(connection, meetings)
     found = await connection.execute(
-        select(_OUTBOX.c.seq, _OUTBOX.c.event_id, body)
-        .where(_OUTBOX.c.expanded_ms.is_(None), _OUTBOX.c.meeting_id.in_(meetings))
-        .order_by(_OUTBOX.c.seq)
+        text(
+            "SELECT seq, event_id FROM outbox WHERE expanded_ms IS NULL"  # noqa: S608
+            f" AND meeting_id IN (SELECT value FROM {listed}) ORDER BY seq"
+        ),
+        {"texts": argument},
     )
-    events = {}
-    for seq, event_id, stored in found:
-        event = {"id": event_id} if stored is None else orjson.loads(stored)
-        events[event_id] = event | {"seq": int(seq)}
+    events: dict[str, dict[str, Any]] = {
+        event_id: {"id": event_id, "seq": int(seq)} for seq, event_id in found
+    }
+    earlier = [event["seq"] for event_id, event in events.items() if event_id not in handed]
+    if earlier:
+        bodies = await connection.execute(
+            select(_OUTBOX.c.event_id, _OUTBOX.c.body).where(_OUTBOX.c.seq.in_(earlier))
+        )
+        for event_id, body in bodies:
+            events[event_id] = orjson.loads(body) | events[event_id]
     return events
 
 
@@ -140,8 +148,11 @@ async def _expanded(connection: AsyncConnection, event_ids: Sequence[str]) -> se
 
 async def _mark(connection: AsyncConnection, seqs: Sequence[int], *, now_ms: int) -> None:
     """Note that these events have their deliveries; the relay need not hand them over again."""
+    listed, argument = bulk.texts(connection, [str(seq) for seq in seqs])
     await connection.execute(
-        update(_OUTBOX)
-        .where(_OUTBOX.c.seq.in_(seqs))
-        .values(expanded_ms=now_ms, published_ms=func.coalesce(_OUTBOX.c.published_ms, now_ms))
+        text(
+            "UPDATE outbox SET expanded_ms = :now, published_ms = COALESCE(published_ms, :now)"  # noqa: S608
+            f" WHERE seq IN (SELECT CAST(value AS bigint) FROM {listed})"
+        ),
+        {"texts": argument, "now": now_ms},
     )

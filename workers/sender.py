@@ -81,6 +81,8 @@ class Sender:
         self.breakers = Breakers()
         self._random = random.SystemRandom()
         self._woken = asyncio.Event()
+        #: There is something new in the table.
+        self._told = False
         self._closing = False
         self.finished: list[Finished] = []
         #: Targets with more due than there are places for: looked at after all others.
@@ -97,6 +99,7 @@ class Sender:
 
     def wake(self) -> None:
         """Look at the table now."""
+        self._told = True
         self._woken.set()
 
     def stop(self) -> None:
@@ -175,8 +178,9 @@ class Sender:
     async def _turn(self) -> float:
         """Store what is finished and claim what is due; return for how long there is nothing."""
         finished, self.finished = self.finished, []
+        told, self._told = self._told, False
         now_ms = self._now_ms()
-        if not finished:
+        if not finished and not told:
             next_ms = await self.store.next_due_ms()
             if next_ms is None or self.window.free <= 0:
                 return IDLE_S
@@ -191,6 +195,7 @@ class Sender:
                 now_ms=now_ms,
                 claim_until_ms=now_ms + self._claim_ms,
                 choose=lambda due, off: self._choose(due, off, choice, now_ms),
+                is_on=self._is_on,
                 crowded=self._crowded,
                 number=min(CANDIDATES_MAX, max(0, 2 * self.window.free)),
             )
@@ -198,6 +203,7 @@ class Sender:
             # The outcome of the transaction is not known: the results are written again, the
             # claims, if they were made, expire.
             self.finished[:0] = finished
+            self._told = self._told or told
             self.breakers.put_back(changes)
             self._give_back(choice, ())
             raise
@@ -208,6 +214,14 @@ class Sender:
             self.sending.add(task)
             task.add_done_callback(self.sending.discard)
         return 0 if turn.seen or finished else IDLE_S
+
+    def _is_on(self, target: str) -> bool:
+        """Tell whether a target is known to get what is due; False: the directory cannot say."""
+        kind, _, number = target.partition(":")
+        if kind != "endpoint":
+            return kind == "callback"
+        endpoint = self._directory.current.endpoints.get(int(number))
+        return endpoint is not None and endpoint.enabled
 
     def _learn(self, turn: Turn, now_ms: int) -> None:
         """Note how targets stand; who has failed for days is switched off before the next turn."""

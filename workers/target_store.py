@@ -4,7 +4,7 @@ Owns the statements on `target`, and the question which targets get nothing at p
 changes an endpoint or a hook. Used by the delivery store, within its transactions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -103,7 +103,7 @@ async def take_probe(connection: AsyncConnection, probe: Probe, until_ms: int) -
     return done.rowcount > 0
 
 
-async def switched_off(connection: AsyncConnection, targets: Sequence[str]) -> dict[str, str]:
+async def switched_off(connection: AsyncConnection, targets: Collection[str]) -> dict[str, str]:
     """Return those of the targets that get nothing at present, with the reason."""
     reasons: dict[str, str] = {}
     for kind, table, noun in (("endpoint", _ENDPOINT, "endpoint"), ("hook", _HOOK, "webhook")):

@@ -17,7 +17,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from scheduler import credentials
+from scheduler import credentials, endpoints
 from scheduler.bus.errors import BusError
 from scheduler.bus.interface import Bus
 from scheduler.database import Database
@@ -88,6 +88,7 @@ class Timers:
     async def clean(self) -> None:
         """Have removed what is older than the retention, and secrets whose rotation is over."""
         await credentials.drop_previous(self._database)
+        await endpoints.drop_previous(self._database)
         settings = self._settings
         await cleaner.remove_old(
             self._database,

@@ -1,7 +1,7 @@
 """What follows from one attempt.
 
-Owns the steps between attempts, what a receiver may ask for, and which answers end a delivery. Pure:
-the chance of the jitter is handed in. Called by the delivery worker.
+Owns the steps between attempts, what a receiver may ask for, and which answers end a delivery.
+Pure: the chance of the jitter is handed in. Called by the delivery worker.
 """
 
 from dataclasses import dataclass

@@ -61,7 +61,7 @@ class Source:
         self.committed: list[tuple[str, str, int]] = []
 
     async def run(self, order: dict[str, Any]) -> None:
-        """Commit `events` events at `rate` per second (0: at once), over meetings and credentials."""
+        """Commit `events` events at `rate` per second (0: at once), over all meetings."""
         credentials, count = order["credentials"], order["events"]
         started_s = time.monotonic()
         made = 0
