@@ -16,6 +16,9 @@ from aiohttp.http_exceptions import BadHttpMessage
 
 from gateway.catalogue import Catalogue
 from gateway.dispatch import Dispatch
+from gateway.node_callbacks import NodeCallbacks
+from gateway.node_hooks import NodeHooks
+from gateway.node_requests import NodeRequests
 from gateway.parts import Parts
 
 _SHUTDOWN_S: Final = 10.0
@@ -49,6 +52,9 @@ def make_app(parts: Parts) -> web.Application:
     # Doubled slashes in front.
     app.router.add_route("*", r"/{rest:/.*}", dispatch.handle)
     app.router.add_routes(Catalogue().routes())
+    requests = NodeRequests(parts)
+    app.router.add_routes(NodeHooks(parts, requests).routes())
+    app.router.add_routes(NodeCallbacks(parts, requests).routes())
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _Readiness(parts).answer)
 

@@ -331,6 +331,14 @@ class Meetings:
             return None
         return Room(parent, room["fields"]) if parent.view["credential"] == credential else None
 
+    def by_conference(self, internal_id: str) -> Entry | None:
+        """Return a live meeting by its node's own id, whosever it is; looks at all of them."""
+        for entry in self._by_id.values():
+            bound = entry.view["bound"]
+            if bound is not None and bound["internal_id"] == internal_id:
+                return entry
+        return None
+
     def document(self, credential: int) -> bytes:
         """Return the answer of getMeetings for a credential."""
         document = self._documents.get(credential)

@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from scheduler import recording_events
 from scheduler.database import Database
 from scheduler.recordings import chunks
 from schemas import identifiers, recordings
@@ -170,7 +171,11 @@ class Intake:
             for listed, known in sorted(changes, key=lambda change: change[0].record_id)
         ]
         if values:
+            page = [listed for listed, _ in changes]
             async with self._database.write_lock, self._database.begin() as connection:
+                await recording_events.write(
+                    self._database, connection, node_id, page, as_of_ms=as_of_ms
+                )
                 await connection.execute(statement, values)
 
     async def unlisted(self, node_id: int, listed: set[str]) -> list[str]:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import orjson
 
-from schemas import documents
+from schemas import documents, inward
 from schemas.documents import Pair, Raw
 from schemas.identifiers import node_meeting_id
 from schemas.messages import MeetingDoc, MeetingView, NodeAnswer
@@ -163,7 +163,11 @@ def room_elements(parent: MeetingView, seen: Mapping[str, Any]) -> str:
         moderator_pw=str(seen.get("moderatorPW", "")),
         duration_min=_number(seen, "duration"),
         callbacks=[],
-        meta={key: text for key, text in metadata.items() if not key.startswith(_OWN_META)},
+        meta={
+            key: text
+            for key, text in metadata.items()
+            if not (key.startswith(_OWN_META) or inward.is_ours(key, text))
+        },
     )
     bound = NodeAnswer(
         internal_id=str(seen.get("internalMeetingID", "")),

@@ -19,8 +19,8 @@ class MeetingDoc(TypedDict):
     moderator_pw: str
     #: Whether the caller gave passwords; generated ones are not compared on repetition.
     duration_min: int  # as the caller sent it, 0 when it sent none: shown in every answer
-    #: `[url, kind]`, kind `endCallbackUrl` (recordingmarks and meetingID are appended) or
-    #: `meetingEndedURL` (called as it is).
+    #: `[url, kind]`, kind `endCallbackUrl` (recordingmarks and meetingID are appended),
+    #: `meetingEndedURL` (called as it is), `recordingReadyUrl` or `analyticsCallbackUrl`.
     callbacks: list[tuple[str, str]]
     #: Metadata as the caller sent it (names in lower case), shown in answers and events.
     meta: dict[str, str]
@@ -199,6 +199,8 @@ class Pushed(TypedDict):
     room: NotRequired[str]
     #: A meeting that ended: whether anybody pressed the record button, when the node said so.
     marked: NotRequired[bool]
+    #: Nobody signed it, so it is no proof: the node is asked.
+    hint: NotRequired[bool]
 
 
 class Joins(TypedDict):

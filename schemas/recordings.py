@@ -14,7 +14,7 @@ from typing import Any, Final, TypedDict
 import orjson
 from lxml import etree
 
-from schemas import documents
+from schemas import documents, inward
 from schemas.documents import Pair, Raw
 
 #: Metadata under this prefix is ours: never taken from callers, never shown to them.
@@ -153,7 +153,11 @@ def _read(element: etree._Element) -> Listed:
         participants=_number(text("participants")),
         raw_bytes=_number(text("rawSize")),
         bytes=_number(text("size")),
-        meta={k: v for k, v in metadata.items() if k not in _BBB_META and not is_own_meta(k)},
+        meta={
+            k: v
+            for k, v in metadata.items()
+            if not (k in _BBB_META or is_own_meta(k) or inward.is_ours(k, v))
+        },
         formats=[_read_format(made, budget) for made in element.iterfind("playback/format")],
         data=[
             ((made.findtext("type") or "").strip(), (made.findtext("url") or "").strip())

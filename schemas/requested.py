@@ -10,6 +10,7 @@ import string
 from dataclasses import dataclass
 from typing import Final
 
+from schemas import inward
 from schemas.messages import MeetingDoc
 from schemas.params import Params, is_unset, meta_name
 
@@ -34,7 +35,6 @@ _KEPT_BACK: Final = frozenset(
 )
 #: A value that Python clients send for "unset" fails BBB's validation of these.
 _TYPED: Final = frozenset(("record", "voiceBridge", "isBreakoutRoom"))
-_END_CALLBACK: Final = "endcallbackurl"
 #: What tells us our own recordings; callers cannot set it.
 _OWN_META_PREFIX: Final = "seatkeep-"
 _PASSWORD_SIGNS: Final = string.ascii_letters + string.digits
@@ -121,7 +121,7 @@ def requested(
         *_texts(params, terms),
         *((("parentMeetingID", parent),) if parent else ()),
         *((name, value) for name, value in values.items() if _forwarded(name, value)),
-        *((f"meta_{key}", value) for key, value in meta.items() if key != _END_CALLBACK),
+        *((f"meta_{key}", value) for key, value in meta.items() if key not in inward.METAS),
     ]
     return Requested(
         external_id=values["meetingID"],
@@ -159,8 +159,14 @@ def _meta_and_callbacks(values: dict[str, str]) -> tuple[dict[str, str], list[tu
         if key is None or key in meta or key.startswith(_OWN_META_PREFIX):
             continue
         meta[key] = value
-        if key == _END_CALLBACK and value:
-            callbacks.append((value, "endCallbackUrl"))
+    if meta.get(inward.END_META):
+        callbacks.append((meta[inward.END_META], "endCallbackUrl"))
     if values.get("meetingEndedURL"):
         callbacks.append((values["meetingEndedURL"], "meetingEndedURL"))
+    # As on a node, one address is called, whatever it is named.
+    recording = next((meta[key] for key in inward.RECORDING_METAS if meta.get(key)), None)
+    if recording is not None:
+        callbacks.append((recording, "recordingReadyUrl"))
+    if meta.get(inward.ANALYTICS_META):
+        callbacks.append((meta[inward.ANALYTICS_META], "analyticsCallbackUrl"))
     return meta, callbacks

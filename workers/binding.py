@@ -15,8 +15,10 @@ import structlog
 
 from scheduler import failpoints, nodes
 from scheduler.directory import Directory, Node
+from scheduler.inbound import Inbound
 from scheduler.settings import Settings
 from scheduler.spool import StoredBodies, StoredBody
+from schemas import inward
 from schemas.identifiers import node_meeting_id
 from schemas.messages import MeetingDoc, NodeAnswer
 from workers.live import Live
@@ -50,7 +52,9 @@ class Binding:
         lives: Callable[[str], Live | None],
         report: Callable[[Outcome], None],
         clock_ms: Callable[[], int],
+        inbound: Inbound | None = None,
     ) -> None:
+        self._inbound = inbound
         self._settings = settings
         self._client = client
         self._bodies = bodies
@@ -124,7 +128,7 @@ class Binding:
                 reply = await self._client.call(
                     node,
                     "create",
-                    create_params(item.record.id, self._node_seats(item), item.doc),
+                    create_params(item.record.id, self._node_seats(item), item.doc, self._inbound),
                     timeout_s=self._settings.node_timeout_s
                     + nodes.body_time_s(self._settings, size),
                     body=body,
@@ -140,6 +144,14 @@ class Binding:
                 self._place_failed(call, "a server did not answer")
                 return
         failpoints.hit("w.after_node_create")
+        if (self._inbound is None or not self._inbound.enabled) and any(
+            kind == "analyticsCallbackUrl" for _, kind in item.doc["callbacks"]
+        ):
+            log.warning(
+                "an analytics callback was asked for, but nodes cannot reach us:"
+                " set SEATKEEP_INBOUND_URL",
+                meeting=call.meeting,
+            )
         if not reply.ok:
             log.warning(
                 "node refused the meeting", node=node.name, meeting=call.meeting, key=reply.key
@@ -241,12 +253,14 @@ class Binding:
             log.warning("orphan was ended", node=node.name, meeting=call.meeting)
 
 
-def create_params(meeting_id: str, seats: int, doc: MeetingDoc) -> list[tuple[str, str]]:
+def create_params(
+    meeting_id: str, seats: int, doc: MeetingDoc, inbound: Inbound | None = None
+) -> list[tuple[str, str]]:
     """Return the parameters of the create call at the node.
 
     `duration` is never among them: windows end reservations, not meetings. The reserved seats are
     always sent, so that the node enforces them too; a breakout room reserves none, and has the
-    limit that its create asked for.
+    limit that its create asked for. The callbacks of the caller never go to the node, but ours do.
     """
     params = [("name", doc["name"]), ("meetingID", node_meeting_id(meeting_id))]
     params += [("attendeePW", doc["attendee_pw"]), ("moderatorPW", doc["moderator_pw"])]
@@ -255,7 +269,20 @@ def create_params(meeting_id: str, seats: int, doc: MeetingDoc) -> list[tuple[st
     limit = str(seats) if seats else dict(doc["params"]).get("maxParticipants", "0")
     params.append(("maxParticipants", limit))
     params.append(("meta_seatkeep-meeting", meeting_id))
+    if inbound is not None and inbound.enabled:
+        params += _callbacks(meeting_id, doc, inbound)
     return params
+
+
+def _callbacks(meeting_id: str, doc: MeetingDoc, inbound: Inbound) -> list[tuple[str, str]]:
+    """Return the addresses of ours that the node is to call for this meeting."""
+    wanted = {kind for _, kind in doc["callbacks"]}
+    told = [(inward.END_META, inward.END)]
+    if "recordingReadyUrl" in wanted or dict(doc["params"]).get("record", "").lower() == "true":
+        told.append((inward.RECORDING_METAS[0], inward.RECORDING))
+    if "analyticsCallbackUrl" in wanted:
+        told.append((inward.ANALYTICS_META, inward.ANALYTICS))
+    return [(f"meta_{key}", inbound.callback_url(meeting_id, kind)) for key, kind in told]
 
 
 def node_answer(reply: nodes.NodeReply) -> NodeAnswer:

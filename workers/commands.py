@@ -15,6 +15,7 @@ from scheduler.core.admission import decide, due_booking
 from scheduler.ledger.reading import live_key
 from scheduler.ledger.records import MeetingRecord
 from schemas import refusals
+from schemas.events import EventKind
 from schemas.messages import Answer, CreateCommand, EndCommand, JoinCommand
 from schemas.values import EndReason, MeetingState, Reason
 from workers import joins
@@ -60,6 +61,12 @@ def create(shard: Shard, turn: Turn, envelope: Envelope, command: CreateCommand)
         turn.count(verdict.reason.value)
         answer = refusal(verdict, turn.now_s)
         shard.answer(turn, envelope, command["id"], answer, store=True)
+        if verdict.reason not in _WITHOUT_FIGURES:
+            told = shard.refusals.event(
+                *(command, verdict, answer["message"]), pool=shard.pool_id, now_ms=turn.now_ms
+            )
+            if told is not None:
+                shard.write(turn, told, f"refused:{command['id']}")
 
 
 def _asked(command: CreateCommand) -> core.Create | core.OpenRoom:
@@ -139,6 +146,8 @@ def _admitted(
 def evict(shard: Shard, turn: Turn, victim: Live) -> None:
     """Write that the core made the meeting yield, and have its node end it."""
     turn.count("evicted")
+    if victim.record.bound is not None:
+        shard.tell(turn, victim, EventKind.MEETING_EVICTED, "evicted")
     shard.doom(turn, victim, EndReason.EVICTED)
 
 

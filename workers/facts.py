@@ -12,9 +12,9 @@ import structlog
 from scheduler.bus.interface import Item
 from schemas.messages import Joins, NodeHealth, NodeSeen, Pushed, SeenMeeting
 from schemas.values import EndReason, MeetingState
-from workers import joins, people, pushed
+from workers import announcements, joins, people, pushed
 from workers.live import Live
-from workers.shard import CheckCall, OrphanCall, Shard, Turn
+from workers.shard import OrphanCall, Shard, Turn
 
 log = structlog.get_logger()
 
@@ -62,12 +62,9 @@ def _seen(shard: Shard, turn: Turn, item: Live, meeting: SeenMeeting, as_of_ms: 
 
 
 def _absent(turn: Turn, item: Live, as_of_ms: int) -> None:
-    if as_of_ms <= item.confirmed_ms or item.checking:
-        return
-    if item.record.state in _RUNNING and item.record.node_id is not None:
+    if as_of_ms > item.confirmed_ms:
         # One poll is no proof: a second, live look decides (see `outcomes.absent`).
-        item.checking = True
-        turn.calls.append(CheckCall(item.record.id, item.record.node_id))
+        turn.look(item)
 
 
 def node_health(shard: Shard, turn: Turn, health: NodeHealth) -> None:
@@ -83,8 +80,12 @@ def node_health(shard: Shard, turn: Turn, health: NodeHealth) -> None:
     shard.mark_node(node)
     turn.health.append(health)
     if health["lost"]:
-        for item in list(shard.lives.values()):
-            if item.record.node_id == node:
+        gone = [item for item in shard.lives.values() if item.record.node_id == node]
+        for event in announcements.node_lost(gone, now_ms=turn.now_ms):
+            fact = f"nodeLost:{node}:{event['subscription']}:{health['at_ms']}"
+            shard.write(turn, event, fact)
+        for item in gone:
+            if item.record.id in shard.lives:  # a room goes with its meeting
                 lose(shard, turn, item)
 
 

@@ -8,7 +8,7 @@ interprets what a poll brings; that is the poller's and the placement worker's.
 import asyncio
 import random
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -16,8 +16,11 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from scheduler.bus.interface import Bus
 from scheduler.directory import DirectoryWatch, Node
+from scheduler.inbound import Inbound
 from scheduler.nodes import NodeClient
 from scheduler.settings import Settings
+from workers import node_health
+from workers.node_hooks import NodeHooks
 from workers.poller import NodePoller
 
 _JITTER: Final = 0.2
@@ -37,6 +40,8 @@ class Observer:
         directory: DirectoryWatch,
         bus: Bus,
         nodes: NodeClient,
+        *,
+        inbound: Inbound | None = None,
     ) -> None:
         self._settings = settings
         self._pool_name = pool_name
@@ -44,6 +49,12 @@ class Observer:
         self._bus = bus
         self._nodes = nodes
         self._pollers: dict[int, NodePoller] = {}
+        #: None: nodes do not tell us anything, so polls do it alone.
+        self._hooks: NodeHooks | None = None
+        if inbound is not None and inbound.enabled:
+            self._hooks = NodeHooks(inbound, nodes, timeout_s=settings.node_timeout_s)
+        #: Nodes as they were last known, for taking our hook off one that is removed.
+        self._known: dict[int, Node] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._timetable = AsyncIOScheduler(
             timezone=UTC,
@@ -55,6 +66,8 @@ class Observer:
     async def start(self) -> None:
         """Begin to poll; the first polls are spread over one interval, at most a second."""
         self._timetable.start()
+        if self._hooks is not None:
+            self._bus.subscribe(self._on_view, lambda: None)
         self._directory.subscribe(self._follow)
         self._follow()
 
@@ -80,6 +93,7 @@ class Observer:
             del self._pollers[node_id]
             self._timetable.remove_job(str(node_id))
             log.info("node is no longer watched", node=node_id)
+            self._unhook(node_id)
         interval_s = self._settings.poll_interval_s
         for node_id in sorted(wanted - self._pollers.keys()):
             self._pollers[node_id] = NodePoller(
@@ -97,6 +111,46 @@ class Observer:
                 id=str(node_id),
                 next_run_time=datetime.now(UTC) + spread,
             )
+            if self._hooks is not None:
+                check_s = self._settings.inbound_check_s
+                self._timetable.add_job(
+                    self._keep_hook,
+                    IntervalTrigger(seconds=check_s, jitter=check_s * _JITTER, timezone=UTC),
+                    args=[node_id],
+                    id=f"hook {node_id}",
+                    next_run_time=datetime.now(UTC) + spread,
+                )
+
+    def _on_view(self, view: dict[str, Any]) -> None:
+        """Take note of nodes that told us something."""
+        if view.get("kind") == "nodeTold" and self._hooks is not None:
+            self._hooks.told(view["node"], view["at_ms"])
+
+    def _unhook(self, node_id: int) -> None:
+        """Take our webhook off a node that is no longer watched; returns at once."""
+        node, hooks = self._known.pop(node_id, None), self._hooks
+        if hooks is None:
+            return
+        self._timetable.remove_job(f"hook {node_id}")
+        if node is not None:
+            task = asyncio.get_running_loop().create_task(hooks.remove(node))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def _keep_hook(self, node_id: int) -> None:
+        """Look after our webhook on one node; the job of the timetable."""
+        node = self._directory.current.nodes.get(node_id)
+        task = asyncio.current_task()
+        if node is None or self._hooks is None or task is None or self._closed:
+            return
+        self._running.add(task)
+        try:
+            self._known[node_id] = node
+            await self._hooks.keep(node)
+        except Exception:
+            log.exception("webhook could not be looked after", node=node.name)
+        finally:
+            self._running.discard(task)
 
     def _watched(self) -> list[Node]:
         """Return the nodes of the pool that are not disabled."""
@@ -115,9 +169,20 @@ class Observer:
             return
         self._running.add(task)
         try:
+            was = poller.health.state
             await poller.poll(node)
+            await self._after_poll(node, poller, was)
         except Exception:
             # One odd answer must not end the watching of a node.
             log.exception("poll failed", node=node.name)
         finally:
             self._running.discard(task)
+
+    async def _after_poll(self, node: Node, poller: NodePoller, was: str) -> None:
+        """Look after the webhook of a node that came back, or that keeps silent."""
+        if self._hooks is None:
+            return
+        if was == node_health.DOWN and poller.health.state == node_health.UP:
+            await self._hooks.keep(node)
+        elif poller.moved_since_ms and self._hooks.moved(node.id, poller.moved_since_ms):
+            await self._hooks.renew(node)

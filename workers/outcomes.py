@@ -17,7 +17,7 @@ from schemas.events import EventKind
 from schemas.identifiers import node_meeting_id
 from schemas.messages import Answer, NodeAnswer
 from schemas.values import EndReason, MeetingState, Reason
-from workers import commands
+from workers import commands, people
 from workers.live import Live
 from workers.shard import EndCall, OrphanCall, PlaceCall, Shard, Turn
 
@@ -164,7 +164,5 @@ def absent(shard: Shard, turn: Turn, item: Live, outcome: Checked) -> None:
     if outcome.present is not False:
         return
     if item.record.state in (MeetingState.HELD, MeetingState.OVERTIME):
-        # With people in it somebody ended it; an empty one was closed by the node.
-        reason = EndReason.ENDED if item.connected else EndReason.EXPIRED
         turn.count("vanished")
-        shard.forget(turn, item, reason)
+        shard.forget(turn, item, people.why_ended(item, turn.now_ms))

@@ -4,11 +4,18 @@ Owns the comparison with whom the shard knows to be there. What is believed of t
 `workers.presence`; what follows from a change is the shard's. Called within a turn by the facts.
 """
 
+from typing import Final
+
 from schemas.events import EventKind
 from schemas.messages import Pushed, SeenMeeting
+from schemas.values import EndReason
 from workers.live import About, Live, user_key
 from workers.presence import Presence
 from workers.shard import Shard, Turn
+
+#: A node closes an empty meeting a minute after the last one left. Who ends a meeting makes
+#: everybody leave at the same moment.
+_EMPTY_MS: Final = 30_000
 
 
 def listed(shard: Shard, turn: Turn, item: Live, seen: SeenMeeting, *, as_of_ms: int) -> None:
@@ -49,6 +56,14 @@ def pushed(shard: Shard, turn: Turn, item: Live, fact: Pushed) -> None:
         about = About(name=fact.get("name", ""), data=fact["data"], at_ms=at_ms)
         shard.person_changed(turn, item, user, changes, at_ms=at_ms, about=about)
     _connected(shard, item, before)
+
+
+def why_ended(item: Live, now_ms: int) -> EndReason:
+    """Return why a node ended a meeting: somebody did, or it was empty."""
+    last_ms = max((person.changed_ms for person in item.users.values()), default=0)
+    if item.connected or (item.users and now_ms - last_ms < _EMPTY_MS):
+        return EndReason.ENDED
+    return EndReason.EXPIRED
 
 
 def _connected(shard: Shard, item: Live, before: int) -> None:

@@ -20,6 +20,7 @@ from scheduler.bus.errors import BusError
 from scheduler.bus.interface import Bus, CommandConsumer, Envelope, Item
 from scheduler.database import Database
 from scheduler.directory import DirectoryWatch
+from scheduler.inbound import Inbound
 from scheduler.ledger.errors import BatchRefused, Deposed, StoreDown
 from scheduler.ledger.interface import Ledger
 from scheduler.ledger.reading import Reader
@@ -60,6 +61,8 @@ class Parts:
     ledger: Ledger
     directory: DirectoryWatch
     client: nodes.NodeClient
+    #: Where nodes reach us; None: they do not.
+    inbound: Inbound | None = None
 
 
 class Placement:
@@ -83,6 +86,7 @@ class Placement:
         self._reader = Reader(parts.database)
         self._directory = parts.directory
         self._client = parts.client
+        self._inbound = parts.inbound
         self._bodies = StoredBodies(parts.database)
         self._wake_relay = wake_relay
         self._bind = binding
@@ -239,6 +243,7 @@ class Placement:
             lives=shard.lives.get,
             report=self._report,
             clock_ms=self._clock_ms,
+            inbound=self._inbound,
         )
         turn = shard.begin(now_ms)
         shard.resume(turn)

@@ -8,6 +8,7 @@ Driven by the observer, one call of `poll` at a time.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -18,7 +19,14 @@ from scheduler.bus.errors import BusError
 from scheduler.bus.interface import Bus
 from scheduler.settings import Settings
 from scheduler.sightings import MeetingSeen
-from schemas.messages import NodeHealth, NodeSeen, NodeSnapshot, RoomSeen, SeenMeeting
+from schemas.messages import (
+    NodeHealth,
+    NodeSeen,
+    NodeSnapshot,
+    RoomSeen,
+    SeenMeeting,
+    SeenUser,
+)
 from workers import node_health
 from workers.node_health import NodeHealthTracker
 
@@ -66,11 +74,16 @@ class NodePoller:
         self._seen_confirmed = False
         self._shown: tuple[dict[str, dict[str, Any]], dict[str, RoomSeen]] | None = None
         self._shown_s = 0.0
+        self._people: set[tuple[str, str]] = set()
+        self._as_of_ms = 0
+        #: When the poll began since which people came or went; None when nobody did.
+        self.moved_since_ms: int | None = None
 
     async def poll(self, node: nodes.NodeAddress) -> None:
         """Ask the node once, and tell what has changed; never raises for a node or the bus."""
         as_of_ms = time.time_ns() // 1_000_000
         listed = await self._ask(node)
+        self.moved_since_ms = None
         facts: list[NodeHealth | NodeSeen] = []
         if (health := self._health_fact()) is not None:
             facts.append(health)
@@ -86,6 +99,10 @@ class NodePoller:
             if foreign := len(listed) - len(ours) - len(rooms):
                 log.debug("node has foreign meetings", node=node.name, meetings=foreign)
             self._show(as_of_ms, ours, rooms)
+            people = {(known, user) for known, one in ours.items() for user in one.users}
+            if people != self._people:
+                self.moved_since_ms = self._as_of_ms
+            self._people, self._as_of_ms = people, as_of_ms
             seen = self._seen_fact(as_of_ms, ours)
             if seen is not None:
                 facts.append(seen)
@@ -152,10 +169,7 @@ class NodePoller:
                 "meeting": meeting_id,
                 "running": meeting.running,
                 "ended": meeting.ended,
-                "users": [
-                    {"user": user, "moderator": moderator}
-                    for user, moderator in sorted(meeting.users.items())
-                ],
+                "users": _users(meeting),
             }
             for meeting_id, meeting in sorted(ours.items())
         ]
@@ -208,3 +222,15 @@ class NodePoller:
             self._seen_confirmed = seen["meetings"] == self._seen_sent
             self._seen_sent = seen["meetings"]
             self._seen_sent_s = now_s
+
+
+def _users(meeting: MeetingSeen) -> list[SeenUser]:
+    """Return who is in a meeting; who is there more than once with the number of times."""
+    visits = Counter(one.get("userID", "") for one in meeting.fields.get("attendees", ()))
+    users: list[SeenUser] = []
+    for user, moderator in sorted(meeting.users.items()):
+        seen: SeenUser = {"user": user, "moderator": moderator}
+        if visits[user] > 1:
+            seen["visits"] = visits[user]
+        users.append(seen)
+    return users

@@ -9,7 +9,7 @@ from typing import Final
 
 from schemas.events import EventKind
 from schemas.messages import Pushed
-from schemas.values import EndReason, MeetingState
+from schemas.values import MeetingState
 from workers import people
 from workers.live import About, Live
 from workers.shard import Shard, Turn
@@ -18,9 +18,6 @@ _PRESENCE: Final = frozenset((EventKind.USER_JOINED.value, EventKind.USER_LEFT.v
 _THERE: Final = frozenset(
     (MeetingState.HELD.value, MeetingState.OVERTIME.value, MeetingState.ENDING.value)
 )
-#: A node closes an empty meeting a minute after the last one left. Who ends a meeting makes
-#: everybody leave at the same moment.
-_EMPTY_MS: Final = 30_000
 
 
 def handle(shard: Shard, turn: Turn, fact: Pushed) -> None:
@@ -38,9 +35,11 @@ def handle(shard: Shard, turn: Turn, fact: Pushed) -> None:
         return  # another instance
     if fact.get("marked") or fact["event"] == EventKind.MEETING_RECORDING_STARTED:
         _mark(shard, turn, item)
-    if fact["event"] == EventKind.MEETING_ENDED:
+    if fact.get("hint"):
+        turn.look(item)
+    elif fact["event"] == EventKind.MEETING_ENDED:
         turn.count("told ended")
-        shard.forget(turn, item, _reason(item, turn.now_ms))
+        shard.forget(turn, item, people.why_ended(item, turn.now_ms))
     elif fact["event"] in _PRESENCE:
         people.pushed(shard, turn, item, fact)
     elif fact["event"] != EventKind.MEETING_CREATED:  # which we know of ourselves
@@ -52,14 +51,6 @@ def _mark(shard: Shard, turn: Turn, item: Live) -> None:
     if not item.record.marked:
         item.record.marked = True
         shard.touch(turn, item)
-
-
-def _reason(item: Live, now_ms: int) -> EndReason:
-    """Return why a node ended a meeting: somebody did, or it was empty."""
-    last_ms = max((person.changed_ms for person in item.users.values()), default=0)
-    if item.connected or (item.users and now_ms - last_ms < _EMPTY_MS):
-        return EndReason.ENDED
-    return EndReason.EXPIRED
 
 
 def _tell(shard: Shard, turn: Turn, item: Live, fact: Pushed) -> None:

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -40,6 +40,8 @@ _DONE_MAX: Final = 50_000
 _REST: Final = 9.0
 #: Pages of all nodes that are read and written at once.
 _SLOTS: Final = 4
+#: Formats of one recording are told one after the other: a look takes in what comes together.
+_GATHER_S: Final = 0.2
 _DISABLED: Final = "disabled"
 
 log = structlog.get_logger(__name__)
@@ -76,6 +78,10 @@ class Recordings:
             timezone=UTC,
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
         )
+        #: One look at a node at a time.
+        self._looking: dict[int, asyncio.Lock] = {}
+        #: Nodes that are about to be looked at because they asked for it.
+        self._wished: set[int] = set()
         self._closed = False
 
     async def start(self) -> None:
@@ -117,6 +123,24 @@ class Recordings:
                 cursor = after
             self._cursor = Cursor(max(0, cursor.updated_ms - OVERLAP_MS))
 
+    def on_view(self, view: dict[str, Any]) -> None:
+        """Look at once at a node that says that it has a new recording; returns at once."""
+        if view.get("kind") != "nodeTold" or not view.get("recording") or self._closed:
+            return
+        node_id = int(view["node"])
+        known = node_id in {node.id for node in self._nodes()}
+        if known and node_id not in self._wished:
+            self._wished.add(node_id)
+            task = asyncio.get_running_loop().create_task(self._guarded(self._wish, node_id))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def _wish(self, node_id: int) -> None:
+        """Harvest a node that asked for it; what it says meanwhile makes another look."""
+        await asyncio.sleep(_GATHER_S)
+        self._wished.discard(node_id)
+        await self.harvest(node_id, at_once=True)
+
     async def harvest(self, node_id: int, *, at_once: bool = False) -> None:
         """Bring the index up to date with one node; one that took long the last time may rest."""
         node = self._directory.current.nodes.get(node_id)
@@ -136,9 +160,11 @@ class Recordings:
                 slots=self._slots,
                 now_ms=self._now_ms,
             )
-        if await self._harvests[node_id].run(node):
-            took_s = time.monotonic() - now_s
-            self._rest_until_s[node_id] = now_s + took_s * (1 + _REST)
+        async with self._looking.setdefault(node_id, asyncio.Lock()):
+            began_s = time.monotonic()
+            if await self._harvests[node_id].run(node):
+                took_s = time.monotonic() - began_s
+                self._rest_until_s[node_id] = began_s + took_s * (1 + _REST)
 
     async def forget(self) -> None:
         """Remove the rows of meetings that left no recording."""
@@ -167,6 +193,7 @@ class Recordings:
             self._timetable.remove_job(str(node_id))
             self._harvests.pop(node_id, None)
             self._rest_until_s.pop(node_id, None)
+            self._looking.pop(node_id, None)
         interval_s = self._settings.recordings_interval_s
         for node_id in sorted(wanted - jobs):
             spread_s = random.SystemRandom().uniform(0, min(10.0, interval_s))

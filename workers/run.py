@@ -15,6 +15,7 @@ import structlog
 
 from scheduler import operations
 from scheduler.assembly import Assembly
+from scheduler.inbound import Inbound
 from scheduler.ledger.opening import open_ledger
 from workers.deliveries import Deliveries
 from workers.observer import Observer
@@ -39,6 +40,7 @@ async def running(assembly: Assembly, roles: Sequence[str]) -> AsyncIterator[Pla
     if unknown:
         raise ValueError(f"{', '.join(unknown)}: no such role; there are {', '.join(ROLES)}")
     settings = assembly.settings
+    inbound = Inbound.from_settings(settings, assembly.vault)
     placement: Placement | None = None
     async with AsyncExitStack() as stack:
         wake_relay: Callable[[], None] = lambda: None  # noqa: E731  # replaced by a method below
@@ -61,13 +63,15 @@ async def running(assembly: Assembly, roles: Sequence[str]) -> AsyncIterator[Pla
                 ledger=ledger,
                 directory=assembly.directory,
                 client=assembly.client,
+                inbound=inbound,
             )
             placement = Placement(settings, settings.pool, parts=parts, wake_relay=wake_relay)
             await placement.start()
             stack.push_async_callback(placement.close)
         if "observer" in roles:
             observer = Observer(
-                settings, settings.pool, assembly.directory, assembly.bus, assembly.client
+                *(settings, settings.pool, assembly.directory, assembly.bus, assembly.client),
+                inbound=inbound,
             )
             await observer.start()
             stack.push_async_callback(observer.close)
@@ -76,6 +80,7 @@ async def running(assembly: Assembly, roles: Sequence[str]) -> AsyncIterator[Pla
                 settings, settings.pool, assembly.database, assembly.directory, assembly.client
             )
             await recordings.start()
+            assembly.bus.subscribe(recordings.on_view, lambda: None)
             stack.push_async_callback(recordings.close)
         if "timers" in roles:
             timers = Timers(settings, assembly.database, assembly.directory, assembly.bus)

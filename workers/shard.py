@@ -24,6 +24,7 @@ from schemas.messages import Answer, NodeHealth
 from schemas.values import EndReason, MeetingState, Reason, Window
 from workers import live as lives
 from workers import presence
+from workers.announcements import Bookings, Refusals
 from workers.live import About, Live
 from workers.presence import Change
 
@@ -89,6 +90,14 @@ class Turn:
     #: Decisions by outcome, for the log and the metrics.
     counts: dict[str, int] = field(default_factory=dict)
 
+    def look(self, item: Live) -> None:
+        """Ask the node of a meeting, which seems to be gone, whether it is."""
+        record = item.record
+        running = record.state in (MeetingState.HELD, MeetingState.OVERTIME)
+        if running and record.node_id is not None and not item.checking:
+            item.checking = True
+            self.calls.append(CheckCall(record.id, record.node_id))
+
     def count(self, outcome: str) -> None:
         """Count one outcome."""
         self.counts[outcome] = self.counts.get(outcome, 0) + 1
@@ -97,7 +106,14 @@ class Turn:
 class Shard:
     """The pool as the active worker knows it."""
 
-    def __init__(self, pool_id: int, pool: model.Pool, *, create_deadline_ms: int) -> None:
+    def __init__(
+        self,
+        pool_id: int,
+        pool: model.Pool,
+        *,
+        create_deadline_ms: int,
+        booking_notice_s: float = 900,
+    ) -> None:
         self.pool_id = pool_id
         self.pool = pool
         self.create_deadline_ms = create_deadline_ms
@@ -108,6 +124,9 @@ class Shard:
         #: Nodes that are down by the polls; nodes that failed a call, until a later poll.
         self.down: set[int] = set()
         self.suspect_ms: dict[int, int] = {}
+        self.refusals = Refusals()
+        #: Bookings that are to be announced before they begin.
+        self.bookings = Bookings(booking_notice_s)
         self._recent: dict[str, Answer] = {}
         self._recent_until: deque[tuple[int, str]] = deque()
 
@@ -165,6 +184,7 @@ class Shard:
         """Put the stored live meetings back into memory, the core's view included."""
         for record in records:
             self.lives[record.id] = lives.from_record(record)
+            self.bookings.add(self.lives[record.id])
         for meeting_id, user, present, moderator, joins, changed_ms, visits in attendees:
             found = self.lives.get(meeting_id)
             if found is not None:
@@ -218,6 +238,11 @@ class Shard:
             # A room reserves nothing, so nobody is told of its window.
             if item.record.state == MeetingState.OVERTIME and item.record.parent_id is None:
                 self.tell(turn, item, EventKind.WINDOW_ENDED, "window")
+        for meeting_id in self.bookings.due(now_ms):
+            booked = self.lives.get(meeting_id)
+            if booked is not None and booked.record.state == MeetingState.BOOKED:
+                # Another worker may have told it: the fact is the same.
+                self.tell(turn, booked, EventKind.BOOKING_STARTING, "starting")
         return turn
 
     def sync(self, turn: Turn, item: Live) -> None:

@@ -42,6 +42,7 @@ async def take_over(
         pool.id,
         model.Pool(rules, now_ms // 1000),
         create_deadline_ms=int(settings.create_deadline_s * 1000),
+        booking_notice_s=settings.booking_notice_s,
     )
     shard.join_lease_ms = int(settings.join_lease_s * 1000)
     shard.down = {
