@@ -180,6 +180,22 @@ async def rotate(
     return NewEndpoint(endpoint_id, secret)
 
 
+async def drop_previous(database: Database) -> int:
+    """Remove previous secrets whose time is over, and return how many; they sign no more already.
+
+    Safe to repeat: what is gone is not found again, and then nothing is written.
+    """
+    over = col(EndpointRow.previous_until_ms) <= changes.now_ms()
+    async with database.session() as session:
+        found = len(list(await session.scalars(select(EndpointRow).where(over))))
+    if not found:
+        return 0
+    async with changes.change(database) as session:
+        for row in await session.scalars(select(EndpointRow).where(over)):
+            row.previous_secret = row.previous_until_ms = None
+    return found
+
+
 async def describe(
     database: Database, *, subscription: str | None = None, endpoint_id: int | None = None
 ) -> list[dict[str, Any]]:

@@ -184,8 +184,8 @@ def test_endpoints_are_told_of_people_as_their_subscription_says() -> None:
 
 
 def test_what_cannot_be_sent_is_parked_for_people_to_see() -> None:
-    for fields in ({"url": "https://h/" + "x" * 5_000}, {"url": "https://h/\x00"}):
-        (row,) = expanded(event(), directory(endpoint(**fields)))
+    for url in ("https://h/" + "x" * 5_000, "https://h/\x00"):
+        (row,) = expanded(event(), directory(endpoint(url=url)))
         assert (row["state"], row["finished_ms"]) == ("parked", NOW_MS)
         assert len(row["url"]) <= recipients.URL_LENGTH_MAX
     large = event("chatGroupMessageSent", data={"message": "x" * 1_100_000})
