@@ -90,6 +90,11 @@ class Office:
         await self.directory.refresh()
         return made.id
 
+    async def change_endpoint(self, number: int, **terms: Any) -> None:
+        """Change an endpoint."""
+        await endpoints.change(self.database, number, **terms)
+        await self.directory.refresh()
+
     async def publish(self, *events: Event) -> None:
         """Put events on the bus, as the relay does."""
         await self.bus.publish_events([dict(event) for event in events])
@@ -123,6 +128,20 @@ class Office:
             while not condition(rows := await self.rows(table)):
                 await asyncio.sleep(0.01)
         return rows
+
+    @contextlib.asynccontextmanager
+    async def working(self, count: int, **changes: Any) -> AsyncIterator[list[Deliveries]]:
+        """Hand out workers that are not started yet, and close them behind the block."""
+        settings = self.settings.model_copy(update=changes)
+        workers = [
+            Deliveries(settings, self.database, self.directory, self.bus, now_ms=self.clock)
+            for _ in range(count)
+        ]
+        try:
+            yield workers
+        finally:
+            for worker in workers:
+                await worker.close()
 
     @contextlib.asynccontextmanager
     async def delivering(self, **changes: Any) -> AsyncIterator[Deliveries]:
