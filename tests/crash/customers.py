@@ -53,7 +53,7 @@ class Customer:
         self.slowest_s = 0.0
         self.most_tries = 0
         self._session = session
-        self._origins = origins
+        self.origins = origins
         self._next = itertools.cycle(origins)
         self._origin = next(self._next)
 

@@ -9,10 +9,10 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from tests.receiver import Receiver, receiving
+from tests.receiver import Behaviour, Received, Receiver, receiving
 
 START_TIMEOUT_S = 10.0
 ARRIVAL_TIMEOUT_S = 40.0
@@ -40,6 +40,10 @@ class Listener:
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self.origin = receiver.origin
+
+    def behave(self, path: str, application: Callable[[Received], int]) -> None:
+        """Put an application behind a path; it is called on the receiver's thread."""
+        self._receiver.behaviours[path] = Behaviour(application=application)
 
     def told(self, slug: str) -> Told:
         """Return what has arrived at the endpoint of a customer."""
