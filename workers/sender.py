@@ -19,6 +19,7 @@ from scheduler.database import Database
 from scheduler.directory import DirectoryWatch
 from scheduler.ledger.errors import StoreDown
 from scheduler.settings import Settings
+from schemas.dialects.names import Dialect
 from schemas.dialects.outgoing import UnsignableError, outgoing
 from workers import outbound, recipients, verdicts
 from workers.breaker import Breakers, Probe
@@ -296,9 +297,7 @@ class Sender:
     async def _attempt(self, claim: Claim, now_ms: int) -> Outcome:
         """Sign and send."""
         due = claim.due
-        secrets = recipients.secrets(
-            self._directory.current, due.target, due.credential_id, now_ms=now_ms
-        )
+        secrets = await self._secrets(due, now_ms)
         try:
             request = outgoing(
                 due.dialect,
@@ -312,6 +311,18 @@ class Sender:
         except UnsignableError:
             return Outcome(None, "there is no secret to sign with", 0, permanent=True)
         return await self._client.send(request)
+
+    async def _secrets(self, due: Due, now_ms: int) -> tuple[str, ...]:
+        """Return what signs it; who is not known here may have been added a moment ago, so look."""
+        for look in (False, True):
+            if look:
+                await self._directory.refresh()
+            found = recipients.secrets(
+                self._directory.current, due.target, due.credential_id, now_ms=now_ms
+            )
+            if found or due.dialect == Dialect.CALLBACK:
+                break
+        return found
 
     def _finish(
         self, claim: Claim, outcome: Outcome | None, *, started_ms: int, recovered: bool
