@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
-from scheduler import hooks
+from scheduler import failpoints, hooks
 from scheduler.bus.errors import BusError
 from scheduler.bus.interface import Bus, EventConsumer, EventMessage
 from scheduler.database import Database
@@ -113,6 +113,7 @@ class Intake:
         rejected if it is the one.
         """
         await self._know_subscriptions(messages)
+        failpoints.hit("d.before_store")
         while True:
             try:
                 async with asyncio.timeout(_TURN_TIMEOUT_S):
@@ -134,6 +135,7 @@ class Intake:
                 log.warning("deliveries of an event cannot be stored", error=str(error))
                 messages[0].reject()
                 return
+        failpoints.hit("d.before_ack")
         for message in messages:
             if message.body["id"] in senseless:
                 message.reject()

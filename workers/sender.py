@@ -281,6 +281,7 @@ class Sender:
                 started_ms = self._now_ms()
                 # With less time left another worker could send it at the same moment.
                 if claim.until_ms - started_ms > self._timeout_s * 1_000:
+                    failpoints.hit("d.before_post")
                     outcome = await self._attempt(claim, started_ms)
                     failpoints.hit("d.after_post")
         except Exception:
