@@ -107,7 +107,7 @@ def _section(entry: Entry) -> str:
         for name, schema in properties.items()
     )
     shown = "".join(
-        f"<h4>{dialect}</h4><pre>{escape(text)}</pre>"
+        f"<h3>{dialect}</h3><pre>{escape(text)}</pre>"
         for dialect, text in event_documents.examples(entry.kind).items()
     )
     return (

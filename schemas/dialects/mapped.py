@@ -97,6 +97,8 @@ def _value(event: Event, name: str, default: Any) -> Any:
     data = event.get("data", {})
     if name == "sharingMic" and name not in data and "listeningOnly" in data:
         return not data["listeningOnly"]
+    if name == "parentID" and data.get("isBreakout"):
+        default = None  # there is a parent, but its id is not known
     return data.get(name, default)
 
 

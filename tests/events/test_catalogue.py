@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from jsonschema import Draft202012Validator
 from gateway.catalogue import Catalogue
 from schemas import catalogue, event_documents
 from schemas.events import EventKind
+from tests.gateway import world
 
 DOCUMENTS: list[Callable[[], bytes]] = [event_documents.asyncapi, event_documents.openapi]
 
@@ -138,3 +140,11 @@ async def test_the_catalogue_is_served_without_a_login() -> None:
         moved = await client.get("/events", allow_redirects=False)
         assert (moved.status, moved.headers["Location"]) == (308, "events/")
         assert (await client.get("/events")).status == 200
+
+
+async def test_a_gateway_serves_the_catalogue_beside_the_api(tmp_path: Path) -> None:
+    async with world.running(tmp_path) as run:
+        for path, status in (("/events/", 200), ("/events/openapi.json", 200), ("/events/x", 404)):
+            answer = await run.raw("GET", f"{run.origin}{path}")
+            assert (path, answer.status) == (path, status)
+        assert (await run.raw("POST", f"{run.origin}/events/")).status == 405

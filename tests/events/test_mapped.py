@@ -179,6 +179,16 @@ def test_a_new_meeting_is_told_with_its_passwords_and_metadata() -> None:
     assert "mp" not in public.values()
 
 
+def test_a_breakout_room_does_not_say_that_it_has_no_parent() -> None:
+    for data, parent in (
+        ({"isBreakout": True}, None),
+        ({"isBreakout": False}, "bbb-none"),
+        ({"isBreakout": True, "parentID": "p-1"}, "p-1"),
+    ):
+        document = orjson.loads(mapped.document(event("meetingCreated", data=data)))
+        assert document["data"]["attributes"]["meeting"].get("parent-id") == parent
+
+
 def test_a_name_that_is_not_wanted_is_an_empty_text() -> None:
     for kind, place in (("userJoined", "user"), ("chatGroupMessageSent", "chat-message")):
         document = orjson.loads(mapped.document(event(kind, user_name="")))
