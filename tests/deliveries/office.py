@@ -26,6 +26,7 @@ from schemas import identifiers
 from schemas.events import Event
 from schemas.tables import DeliveryRow
 from workers.deliveries import Deliveries
+from workers.relay import Relay
 
 TABLES = DeliveryRow.metadata.tables
 
@@ -94,6 +95,21 @@ class Office:
         """Change an endpoint."""
         await endpoints.change(self.database, number, **terms)
         await self.directory.refresh()
+
+    async def enable_endpoint(self, number: int) -> None:
+        """Switch an endpoint on."""
+        await endpoints.enable(self.database, number)
+        await self.directory.refresh()
+
+    @contextlib.asynccontextmanager
+    async def relaying(self) -> AsyncIterator[Relay]:
+        """Run a relay within the block."""
+        relay = Relay(self.settings, self.database, self.bus)
+        await relay.start()
+        try:
+            yield relay
+        finally:
+            await relay.close()
 
     async def publish(self, *events: Event) -> None:
         """Put events on the bus, as the relay does."""

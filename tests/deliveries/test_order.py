@@ -13,7 +13,7 @@ from tests.deliveries.test_deliveries import all_over
 from tests.receiver import Behaviour, Receiver
 from workers.deliveries import Deliveries
 
-ROUNDS = 30
+ROUNDS = 40
 
 
 class OneAtATime:
@@ -26,7 +26,7 @@ class OneAtATime:
     async def get(self, *, items_max: int) -> list[EventMessage]:
         assert items_max > 1
         messages = await self._consumer.get(items_max=1)
-        await asyncio.sleep(self._dice.random() * 0.03)
+        await asyncio.sleep(self._dice.choice((0, 0, 0, 0.05)))
         return messages
 
     async def close(self) -> None:
@@ -59,7 +59,7 @@ async def test_two_workers_that_overtake_each_other_keep_the_order_of_a_meeting(
     events = [
         desk.event(user_id=f"u{number}", meeting=f"{meeting:032x}", meeting_id=f"room-{meeting}")
         for number in range(ROUNDS)
-        for meeting in range(3)
+        for meeting in range(2)
     ]
     await desk.outbox(*events)
     async with desk.working(2) as workers:
@@ -69,7 +69,7 @@ async def test_two_workers_that_overtake_each_other_keep_the_order_of_a_meeting(
             await worker.start()
         await published_from_outbox(desk)
         await desk.until("delivery", lambda rows: len(rows) == len(events) and all_over(rows), 30)
-    for meeting in range(3):
+    for meeting in range(2):
         mine = [r for r in receiver.requests if r.query["meetingID"] == f"room-{meeting}"]
         assert [r.query["userID"] for r in mine] == [f"u{number}" for number in range(ROUNDS)]
 
