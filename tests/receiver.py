@@ -128,7 +128,7 @@ class Receiver:
         if behaviour.delay_s:
             await asyncio.sleep(behaviour.delay_s)
         if behaviour.garbage:
-            _write(request, b"\x16\x03 no HTTP at all\r\n\r\n")
+            _transport(request).write(b"\x16\x03 no HTTP at all\r\n\r\n")
         if behaviour.garbage or behaviour.silent:
             _transport(request).close()
         if behaviour.dripping:
@@ -145,12 +145,12 @@ class Receiver:
 
     async def _drip(self, request: web.Request) -> None:
         """Send headers until the other side has had enough."""
-        released = self._released
-        _write(request, b"HTTP/1.1 200 OK\r\n")
-        while not (released.is_set() or _transport(request).is_closing()):
-            _write(request, b"X-Patience: more\r\n")
+        released, transport = self._released, _transport(request)
+        transport.write(b"HTTP/1.1 200 OK\r\n")
+        while not (released.is_set() or transport.is_closing()):
+            transport.write(b"X-Patience: more\r\n")
             await asyncio.sleep(_DRIP_S)
-        _transport(request).close()
+        transport.close()
 
     async def _pour(self, request: web.Request) -> web.StreamResponse:
         """Send a body until the other side has had enough."""
@@ -165,15 +165,10 @@ class Receiver:
 
 
 def _transport(request: web.Request) -> asyncio.Transport:
-    assert request.transport is not None
+    """Return the connection itself, past the server, which would make HTTP of everything."""
     transport = request.transport
     assert isinstance(transport, asyncio.Transport)
     return transport
-
-
-def _write(request: web.Request, data: bytes) -> None:
-    """Write past the server, which would make HTTP of it."""
-    _transport(request).write(data)
 
 
 @contextlib.asynccontextmanager

@@ -8,6 +8,7 @@ missing, nothing comes in another order, and nobody repairs anything by hand.
 import asyncio
 import os
 import random
+import signal
 from collections.abc import Callable
 
 import aiohttp
@@ -33,6 +34,8 @@ LIFE_MIN_S, LIFE_MAX_S = 0.3, 2.5
 #: Attempts of one endpoint that may be under way when its worker dies.
 IN_FLIGHT_MAX = 8
 DIALECTS = ("draft", "webhooks", "webhooks-v2", "signed")
+POINTS = ("d.before_store", "d.before_ack", "d.before_post", "d.after_post")
+DEATH_TIMEOUT_S = 30.0
 SERVERS = ("gateway", "deliveries", "placement", "RabbitMQ", "PostgreSQL")
 
 
@@ -214,3 +217,29 @@ class TestServers:
         await _told_across_kills(
             installation, session, customer, audience, lambda: _kill(installation, victim)
         )
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_delivery_worker_that_dies_at_any_point_is_made_up_for(
+    point: str,
+    installation: Installation,
+    session: aiohttp.ClientSession,
+    customer: Customer,
+    audience: Audience,
+    listener: Listener,
+) -> None:
+    """Before the event is stored, before it is acknowledged, before and after it is sent."""
+    victim = await asyncio.to_thread(installation.arm, point)
+    held = asyncio.create_task(_story(session, customer, audience, "seminar"))
+    assert await asyncio.to_thread(victim.wait, timeout_s=DEATH_TIMEOUT_S) == -signal.SIGKILL
+    await asyncio.to_thread(installation.recover)
+    story = await held
+    for dialect, notebook in audience.notebooks.items():
+        assert notebook.of("seminar") == story, dialect
+        assert notebook.refusals == [], dialect
+    # Each customer has one endpoint of its own besides.
+    repeated = listener.told(customer.slug).duplicates
+    repeated += sum(notebook.duplicates for notebook in audience.notebooks.values())
+    # What arrived and was not noted comes again, known by its id or its text.
+    assert repeated >= (point == "d.after_post")
+    assert repeated <= len(DIALECTS) + 1
