@@ -138,3 +138,34 @@ def restart(
     from deploy.bench import http as measure
 
     _print(measure.restart(meetings=meetings))
+
+
+@bench.command("deliveries")
+def deliveries_(
+    seconds: Seconds = 5,
+    database: DatabaseOption = "",
+    amqp: AmqpOption = "",
+    kills: Annotated[
+        int, typer.Option(min=0, max=200, help="Instead: kill so many workers under load.")
+    ] = 0,
+    events: Annotated[int, typer.Option(min=100, help="Events of the run with kills.")] = 10_000,
+    restart_broker: Annotated[
+        str, typer.Option(help="Command that restarts the broker; the run with kills does twice.")
+    ] = "",
+) -> None:
+    """From the commit of an event to its receiver: delay, rate, one of 100 that hangs; kills."""
+    from deploy.bench import deliveries as measure
+
+    if not _served(database, amqp) and kills:
+        printing.fail("kills need --database and --amqp", code=printing.MISUSED)
+    if kills:
+        found = measure.chaos(
+            database_url=database,
+            amqp_url=amqp,
+            restart_broker=restart_broker,
+            events=events,
+            kills=kills,
+        )
+    else:
+        found = measure.run(database_url=database, amqp_url=amqp, seconds=seconds)
+    _print(found)

@@ -79,6 +79,7 @@ def main() -> None:
     from scheduler.cli import (  # noqa: F401
         bench,
         credentials,
+        deliveries,
         endpoints,
         events,
         inspect,

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from scheduler.cli import (
     bench,
     credentials,
+    deliveries,
     endpoints,
     events,
     inspect,
@@ -20,7 +21,7 @@ from scheduler.cli import (
 from tests.cli.conftest import Place
 
 #: Importing a module is what registers its commands.
-MODULES = (bench, credentials, endpoints, events, inspect, manage, processes)
+MODULES = (bench, credentials, deliveries, endpoints, events, inspect, manage, processes)
 
 
 def _commands() -> Iterator[tuple[str, ...]]:
