@@ -17,6 +17,7 @@ from gateway.parts import Parts
 from scheduler.directory import Node
 from schemas.messages import NodeTold
 
+_NOWHERE: Final = 404
 _BODY_TIMEOUT_S: Final = 10.0
 #: Requests of all nodes that are worked on at once.
 _ACTIVE_MAX: Final = 256
@@ -90,7 +91,9 @@ class NodeRequests:
 
 def answer(refused: Refused, request: web.Request, *, node: str = "") -> web.Response:
     """Return the answer to a refused request, and tell the log."""
-    log.warning(
+    # Anybody can ask for an address that is none, so that is no reason to fill the log.
+    tell = log.debug if refused.status == _NOWHERE else log.warning
+    tell(
         "request of a node was refused",
         reason=str(refused),
         status=refused.status,

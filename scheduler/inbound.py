@@ -39,7 +39,11 @@ class Inbound:
 
     def hook_url(self, node_id: int) -> str:
         """Return the URL at which a node tells its events."""
-        return f"{self.hooks_prefix}{node_id}/{self._token(f'hook {node_id}')}"
+        return self.base_url + self.hook_path(node_id)
+
+    def hook_path(self, node_id: int) -> str:
+        """Return the part of that URL which stays the same wherever we are reached."""
+        return f"{inward.HOOKS}/{node_id}/{self._token(f'hook {node_id}')}"
 
     def callback_url(self, meeting_id: str, kind: str) -> str:
         """Return the URL at which a node calls back for one meeting."""

@@ -118,8 +118,14 @@ class NodeHooks:
             _Hook(hook.findtext("hookID") or "", (hook.findtext("callbackURL") or "").strip())
             for hook in root.iterfind("hooks/hook")
         ]
+        # The token is ours alone, so a hook of a former address of ours is known by it.
+        path = self._inbound.hook_path(node.id)
         ours = f"{self._inbound.hooks_prefix}{node.id}/"
-        return [hook for hook in listed if hook.hook_id and hook.url.startswith(ours)]
+        return [
+            hook
+            for hook in listed
+            if hook.hook_id and (hook.url.startswith(ours) or hook.url.endswith(path))
+        ]
 
     async def _call(self, node: Node, call: str, params: Params) -> etree._Element:
         """Return the answer to a webhook call; raises `_Unanswered`."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from deploy.simulator import faults
+from deploy.simulator import faults, mapped_events
 from deploy.simulator.model import Meeting, User
 from deploy.simulator.node import NODE, Node
 from deploy.simulator.state import Full
@@ -38,6 +38,8 @@ def routes() -> list[web.RouteDef]:
         web.post(f"{meeting}/end", _guarded(end_meeting)),
         web.post(f"{meeting}/breakouts", _guarded(add_breakout)),
         web.post(f"{meeting}/recording-marks", _guarded(mark_recording)),
+        web.post("/simulator/events", _guarded(tell_event)),
+        web.post("/simulator/hooks/forget", _guarded(forget_hooks)),
         web.post("/simulator/faults", _guarded(put_fault)),
         web.post("/simulator/forget", _guarded(forget)),
         web.post("/simulator/forget-all", _guarded(forget_all)),
@@ -171,6 +173,54 @@ async def mark_recording(request: web.Request) -> web.Response:
     node.state.mark_recording(meeting, node.clock.now_ms())
     node.settle()
     return _json({})
+
+
+async def tell_event(request: web.Request) -> web.Response:
+    """Send any mapped event to the webhooks, of a meeting that is over too; changes nothing.
+
+    `{id, meetingID, internalMeetingID, userID, internalUserID, attributes, ts}`: ids that are not
+    given are those of the live meeting and user.
+    """
+    node = request.app[NODE]
+    given = await _document(request)
+    kind, attributes = str(given.get("id", "")), given.get("attributes", {})
+    if not kind or not isinstance(attributes, dict):
+        raise ValueError("An event needs an id, and attributes are an object.")
+    external_id = str(given.get("meetingID", ""))
+    live = node.state.find(external_id)
+    meeting = {"internal-meeting-id": "", "external-meeting-id": external_id}
+    user: dict[str, str] | None = None
+    wanted = {str(given[key]) for key in ("userID", "internalUserID") if key in given}
+    if wanted:
+        user = {"internal-user-id": "", "external-user-id": ""}
+    if live is not None:
+        meeting = mapped_events.meeting_ids(live)
+        for known in node.state.users_of(live).values():
+            if wanted & {known.external_id, known.internal_id}:
+                user = mapped_events.ids_of(known)
+    meeting |= _given(given, meeting, {"internalMeetingID": "internal-meeting-id"})
+    if user is not None:
+        keys = {"userID": "external-user-id", "internalUserID": "internal-user-id"}
+        user |= _given(given, user, keys)
+    at_ms = int(given.get("ts", node.clock.now_ms()))
+    document = mapped_events.made_up(kind, attributes, meeting=meeting, user=user, at_ms=at_ms)
+    node.postman.tell_hooks(document, meeting["external-meeting-id"], at_ms, node.state.hooks)
+    return _json(document, status=201)
+
+
+def _given(given: dict[str, Any], known: dict[str, str], keys: dict[str, str]) -> dict[str, str]:
+    """Return the ids that were given for what is not known."""
+    return {name: str(given[key]) for key, name in keys.items() if key in given and not known[name]}
+
+
+async def forget_hooks(request: web.Request) -> web.Response:
+    """Lose all webhooks, as when the service's memory was cleared."""
+    node = request.app[NODE]
+    gone = list(node.state.hooks)
+    for hook_id in gone:
+        node.state.drop_hook(hook_id)
+    node.settle()
+    return _json({"removed": len(gone)})
 
 
 async def put_fault(request: web.Request) -> web.Response:

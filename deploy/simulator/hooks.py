@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote_plus, urlencode
@@ -42,13 +43,18 @@ class Outgoing:
     body: bytes
     headers: dict[str, str]
     waits_s: tuple[float, ...]
+    hook_id: str = ""
 
 
 class Postman:
     """Sends what the events call for. `start` and `stop` belong to one event loop."""
 
-    def __init__(self, settings: SimulatorSettings) -> None:
+    def __init__(
+        self, settings: SimulatorSettings, *, give_up: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._settings = settings
+        #: Called with the id of a webhook whose event could not be delivered.
+        self._give_up = give_up
         self._lanes: dict[str, deque[Outgoing]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._session: aiohttp.ClientSession | None = None
@@ -77,15 +83,22 @@ class Postman:
     def tell(self, event: Event, hooks: dict[str, Hook]) -> None:
         """Queue every request that an event calls for."""
         if hooks:
-            wanting = [h for h in hooks.values() if _wants(h, event)]
-            if wanting:
-                text = orjson.dumps([mapped_events.document(event)]).decode()
-                for hook in wanting:
-                    self._send(hook.hook_id, self._hook_request(hook, text, event.at_ms))
+            document = mapped_events.document(event)
+            self.tell_hooks(document, event.meeting.external_id, event.at_ms, hooks)
         if event.kind == "meeting-ended" and not event.meeting.is_breakout:
             self._tell_end(event)
         elif event.kind == "rap-publish-ended":
             self._tell_recording(event)
+
+    def tell_hooks(
+        self, document: dict[str, Any], external_id: str, at_ms: int, hooks: dict[str, Hook]
+    ) -> None:
+        """Queue a mapped event for the webhooks that want it."""
+        wanting = [h for h in hooks.values() if _wants(h, document["data"]["id"], external_id)]
+        if wanting:
+            text = orjson.dumps([document]).decode()
+            for hook in wanting:
+                self._send(hook.hook_id, self._hook_request(hook, text, at_ms))
 
     def _tell_end(self, event: Event) -> None:
         meeting = event.meeting
@@ -123,13 +136,29 @@ class Postman:
         self._send(url, Outgoing("recording-ready", "POST", url, body, dict(_FORM), ()))
 
     def _hook_request(self, hook: Hook, text: str, at_ms: int) -> Outgoing:
-        body = form_body(domain=self._settings.name, event=text, timestamp=str(at_ms))
-        signed = f"{hook.callback_url}{body}{self._settings.secret}".encode()
-        checksum = hashlib.sha1(signed, usedforsecurity=False).hexdigest()
+        settings, domain = self._settings, self._settings.name
+        waits_s = settings.hook_retry_waits_s
+        body = form_body(domain=domain, event=text, timestamp=str(at_ms))
+        signed, algorithm = body, settings.hook_algorithm
+        if settings.hook_signature == "bearer":
+            headers = _FORM | {"Authorization": f"Bearer {settings.secret}"}
+            return Outgoing(
+                *("hook", "POST", hook.callback_url, body.encode(), headers, waits_s), hook.hook_id
+            )
+        if settings.hook_signature == "3.0":
+            signed = "{}"
+        elif settings.hook_signature == "2":
+            algorithm = "sha1"
+            fields = {"event": text, "timestamp": at_ms, "domain": domain}
+            signed = orjson.dumps(fields).decode()
+            body = form_body(event=text, timestamp=str(at_ms), domain=domain)
+        whole = f"{hook.callback_url}{signed}{settings.secret}".encode()
+        checksum = hashlib.new(algorithm, whole, usedforsecurity=False).hexdigest()
         joint = "&" if "?" in hook.callback_url else "?"
         url = f"{hook.callback_url}{joint}checksum={checksum}"
-        waits_s = self._settings.hook_retry_waits_s
-        return Outgoing("hook", "POST", url, body.encode(), dict(_FORM), waits_s)
+        return Outgoing(
+            "hook", "POST", url, body.encode(), dict(_FORM), waits_s, hook_id=hook.hook_id
+        )
 
     def _token(self, claims: dict[str, Any], algorithm: str) -> str:
         head = _b64(orjson.dumps({"typ": "JWT", "alg": algorithm}))
@@ -166,6 +195,9 @@ class Postman:
             if wait_s is not None:
                 await asyncio.sleep(wait_s)
         log.warning("callback was given up", purpose=request.purpose, url=request.url)
+        if request.hook_id and self._settings.hooks_dropped_on_failure:
+            self._lanes[request.hook_id].clear()
+            self._give_up(request.hook_id)
 
     async def _attempt(self, request: Outgoing) -> bool:
         assert self._session is not None, "the postman was not started"  # noqa: S101
@@ -197,10 +229,10 @@ def form_body(**fields: str) -> str:
     return "&".join(pairs).replace("~", "%7E")
 
 
-def _wants(hook: Hook, event: Event) -> bool:
-    if hook.meeting_id is not None and hook.meeting_id != event.meeting.external_id:
+def _wants(hook: Hook, kind: str, external_id: str) -> bool:
+    if hook.meeting_id is not None and hook.meeting_id != external_id:
         return False
-    return hook.event_ids is None or event.kind in hook.event_ids
+    return hook.event_ids is None or kind in hook.event_ids
 
 
 def _b64(data: bytes) -> str:

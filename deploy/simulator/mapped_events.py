@@ -11,7 +11,7 @@ from deploy.simulator.model import NO_PARENT, Event, Meeting, Recording, User
 
 def document(event: Event) -> dict[str, Any]:
     """Return one mapped event."""
-    attributes: dict[str, Any] = {"meeting": _ids(event.meeting)}
+    attributes: dict[str, Any] = {"meeting": meeting_ids(event.meeting)}
     match event.kind:
         case "meeting-created":
             attributes["meeting"] = _created(event.meeting)
@@ -32,10 +32,29 @@ def document(event: Event) -> dict[str, Any]:
             attributes["record-id"] = event.recording.record_id
             attributes["success"] = True
             attributes["recording"] = _recording(event.recording)
+        case _ if event.user is not None:
+            attributes["user"] = ids_of(event.user)
         case _:
             pass
     data = {"type": "event", "id": event.kind, "attributes": attributes}
     return {"data": {**data, "event": {"ts": event.at_ms}}}
+
+
+def made_up(
+    kind: str,
+    attributes: dict[str, Any],
+    *,
+    meeting: dict[str, str],
+    user: dict[str, str] | None,
+    at_ms: int,
+) -> dict[str, Any]:
+    """Return a mapped event as the control API asks for it; attributes go beside the ids."""
+    known: dict[str, Any] = {"meeting": meeting} | ({"user": user} if user else {})
+    for name, value in attributes.items():
+        both = isinstance(value, dict) and isinstance(known.get(name), dict)
+        known[name] = known[name] | value if both else value
+    data = {"type": "event", "id": kind, "attributes": known}
+    return {"data": {**data, "event": {"ts": at_ms}}}
 
 
 def analytics(event: Event) -> dict[str, Any]:
@@ -59,7 +78,8 @@ def analytics(event: Event) -> dict[str, Any]:
     }
 
 
-def _ids(meeting: Meeting) -> dict[str, Any]:
+def meeting_ids(meeting: Meeting) -> dict[str, Any]:
+    """Return the ids of a meeting."""
     return {
         "internal-meeting-id": meeting.internal_id,
         "external-meeting-id": meeting.external_id,
@@ -68,7 +88,7 @@ def _ids(meeting: Meeting) -> dict[str, Any]:
 
 def _created(meeting: Meeting) -> dict[str, Any]:
     return {
-        **_ids(meeting),
+        **meeting_ids(meeting),
         "name": meeting.name,
         "is-breakout": meeting.is_breakout,
         "parent-id": meeting.parent_id if meeting.is_breakout else NO_PARENT,
@@ -85,8 +105,13 @@ def _created(meeting: Meeting) -> dict[str, Any]:
     }
 
 
+def ids_of(user: User) -> dict[str, Any]:
+    """Return the ids of a user."""
+    return {"internal-user-id": user.internal_id, "external-user-id": user.external_id}
+
+
 def _user(user: User, *, joined: bool) -> dict[str, Any]:
-    ids = {"internal-user-id": user.internal_id, "external-user-id": user.external_id}
+    ids = ids_of(user)
     if not joined:
         return {**ids, "guest": user.guest}
     known = {"name": user.name, "role": user.role, "presenter": user.presenter}

@@ -36,7 +36,7 @@ class Node:
             pending_user_ms=int(settings.pending_user_s * 1000),
         )
         self.faults = Faults(settings.hang_s_max)
-        self.postman = Postman(settings)
+        self.postman = Postman(settings, give_up=self._drop_hook)
         #: Received API calls, oldest first, as plain data for the control API.
         self.calls: deque[dict[str, Any]] = deque(maxlen=settings.calls_remembered_max)
         #: A rendered list of meetings and the version of the state it shows.
@@ -89,6 +89,10 @@ class Node:
             for event in state.events:
                 self.postman.tell(event, state.hooks)
             state.events.clear()
+
+    def _drop_hook(self, hook_id: str) -> None:
+        if self.state.drop_hook(hook_id):
+            self.settle()
 
     def advance(self, by_ms: int) -> None:
         """Move the node's clock and let what is due then happen now."""

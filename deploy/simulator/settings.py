@@ -46,6 +46,13 @@ class SimulatorSettings:
     sweep_s: float = 1.0
     #: Waits between the attempts of one webhook; afterwards the event is dropped.
     hook_retry_waits_s: tuple[float, ...] = (0.1, 0.5, 1.0, 2.0, 4.0)
+    #: Whether the webhook itself is dropped with the event, as real nodes do.
+    hooks_dropped_on_failure: bool = False
+    #: How webhooks are signed: as 3.4 does, 3.0 (the same for every body), 2 (of which the webhook
+    #: calls take SHA-1 alone) or `bearer`.
+    hook_signature: str = "3.4"
+    #: Hash of the signatures, for 3.4 and 3.0.
+    hook_algorithm: str = "sha1"
     #: Waits between the attempts of one meeting-ended or recording-ready callback.
     callback_retry_waits_s: tuple[float, ...] = (0.5, 2.0, 5.0)
     #: Time allowed to one outgoing request.
@@ -71,6 +78,10 @@ class SimulatorSettings:
             raise ValueError(f"The simulated node {self.name} needs a secret.")
         if not 0 <= self.port <= 65_535:  # noqa: PLR2004 - the range of ports is no parameter
             raise ValueError(f"The simulated node {self.name} cannot listen on port {self.port}.")
+        if self.hook_signature not in ("3.4", "3.0", "2", "bearer"):
+            raise ValueError("hook_signature is one of 3.4, 3.0, 2 and bearer.")
+        if self.hook_algorithm not in ("sha1", "sha256", "sha384", "sha512"):
+            raise ValueError("hook_algorithm is one of sha1, sha256, sha384 and sha512.")
         for what in ("delay_s", "sweep_s", "pending_user_s", "callback_timeout_s"):
             if getattr(self, what) < 0:
                 raise ValueError(f"{what} of the simulated node {self.name} cannot be negative.")

@@ -66,6 +66,8 @@ async def _up(loaded: Settings, *, demo: bool) -> None:
     from deploy import demo as demos
     from workers import run as workers
 
+    if demo and loaded.port and not loaded.inbound_url:
+        loaded = loaded.model_copy(update={"inbound_url": _own_address(loaded)})
     stop = _stop_signals()
     async with AsyncExitStack() as stack:
         stack.enter_context(alone(loaded.data_dir))
@@ -85,6 +87,12 @@ async def _up(loaded: Settings, *, demo: bool) -> None:
         _ready(f"{address}/bigbluebutton/")
         await workers.until_stopped(placement, stop)
     log.info("stopped")
+
+
+def _own_address(loaded: Settings) -> str:
+    """Return where the simulated nodes of the demo, on this machine, reach the gateway."""
+    host = f"[{loaded.host}]" if ":" in loaded.host else loaded.host
+    return f"http://{host}:{loaded.port}"
 
 
 @asynccontextmanager
