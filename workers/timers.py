@@ -1,8 +1,9 @@
 """The role `timers`: tells the pools that time has passed, and has old rows removed.
 
-Owns two clocks: every second it looks whether the window of a held meeting has ended and publishes
-a tick for that pool; every hour it calls the cleaner. Never changes a meeting: the placement worker
-does, when the tick arrives. Two of them are harmless, a tick says nothing but "look".
+Owns two clocks: every second it looks whether the window of a held meeting has ended, or that of a
+booking begins soon, and publishes a tick for that pool; every hour it calls the cleaner. Never
+changes a meeting: the placement worker does, when the tick arrives. Two of them are harmless, a
+tick says nothing but "look".
 """
 
 import asyncio
@@ -59,6 +60,8 @@ class Timers:
         self._now_s = now_s
         #: When to look again, and by pool: the window end that was ticked for, next tick, wait.
         self._look_s = 0.0
+        #: Up to when bookings that begin soon have been announced.
+        self._announced_s = 0.0
         self._ticked: dict[int, tuple[int, float, float]] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._timetable = AsyncIOScheduler(
@@ -102,6 +105,9 @@ class Timers:
         now_s = self._now_s()
         if now_s < self._look_s:
             return
+        for pool_id in await self._announcing(now_s):
+            await self._tick(pool_id)
+        self._announced_s = now_s
         ends_s = await self._next_ends_s()
         for pool_id in self._ticked.keys() - ends_s.keys():
             del self._ticked[pool_id]
@@ -112,6 +118,20 @@ class Timers:
         overdue = len(coming_s) < len(ends_s)
         latest_s = now_s + (TICK_S / 2 if overdue else LOOK_AHEAD_S)
         self._look_s = min([latest_s, *coming_s])
+
+    async def _announcing(self, now_s: float) -> list[int]:
+        """Return the pools in which a booking is to be announced since the last look."""
+        # A second late rather than early: the worker may have another clock.
+        ahead_s = self._settings.booking_notice_s - TICK_S
+        table: Any = MeetingRow
+        statement = (
+            select(table.pool_id)
+            .where(table.live.is_(True), table.state == MeetingState.BOOKED.value)
+            .where(table.start_s > self._announced_s + ahead_s, table.start_s <= now_s + ahead_s)
+            .distinct()
+        )
+        async with asyncio.timeout(_TIMEOUT_S), self._database.connect() as connection:
+            return [int(row[0]) for row in (await connection.execute(statement)).all()]
 
     async def _next_ends_s(self) -> dict[int, int]:
         """Return the earliest end of a held window, by pool."""

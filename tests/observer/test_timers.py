@@ -31,7 +31,9 @@ class Room:
         self.timers = Timers(settings, database, watch, self.bus, now_s=lambda: self.now_s)
         self.ids: list[str] = []
 
-    async def meeting(self, end_s: int, *, state: str = "held", live: bool = True) -> str:
+    async def meeting(
+        self, end_s: int, *, state: str = "held", live: bool = True, start_s: int = 0
+    ) -> str:
         row: dict[str, Any] = {
             "id": identifiers.new_id(),
             "pool_id": 1,
@@ -41,7 +43,7 @@ class Room:
             "live": live,
             "state": state,
             "seats": 5,
-            "start_s": 0,
+            "start_s": start_s,
             "end_s": end_s,
             "doc": b"",
             "version": 1,
@@ -107,6 +109,15 @@ async def test_each_window_end_has_its_own_tick(room: Room) -> None:
     assert await room.ticks_after(1) == 1
     await room.change(second, "overtime")
     assert await room.ticks_after(10) == 0
+
+
+async def test_a_booking_ticks_once_when_it_is_to_be_announced(room: Room) -> None:
+    now_s = int(room.now_s)
+    await room.ticks_after(10)
+    await room.meeting(now_s + 9_000, state="booked", start_s=now_s + 960)
+    assert await room.ticks_after(45) == 0
+    assert await room.ticks_after(20) == 1
+    assert await room.ticks_after(1_000) == 0
 
 
 async def test_it_runs_by_itself_and_stops(room: Room) -> None:
