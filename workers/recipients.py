@@ -24,6 +24,8 @@ URL_LENGTH_MAX: Final = 4_096
 #: A longer body is parked: no receiver takes it.
 BODY_BYTES_MAX: Final = 1_048_576
 _STRICT: Final = "strict"
+#: Why an endpoint was switched off that may come back.
+FAILING: Final = "failing"
 #: The callbacks of a create call whose documents are made here, and their place in the target.
 _DOCUMENTS: Final[dict[str, tuple[Dialect, str, Callable[[Event], bytes]]]] = {
     "recordingReadyUrl": (Dialect.RECORDING_READY, "recording", recording_ready.claims),
@@ -72,6 +74,7 @@ def expand(
                 *writer.written(form, endpoint.url),
                 # A test must not wait behind what it is meant to find out about.
                 strict=endpoint.ordering == _STRICT and kind is not EventKind.PING,
+                off=not endpoint.enabled,
             )
     for hook in hooks:
         if hook.credential_id == event["credential"] and _hears(hook, event, kind):
@@ -125,11 +128,14 @@ def _main(directory: Directory, subscription_id: int | None) -> int:
 
 
 def _wants(endpoint: Endpoint, event: Event, kind: EventKind) -> bool:
-    """Tell whether an endpoint is to be told of the event."""
-    if not endpoint.enabled:
+    """Tell whether an endpoint is to be told of the event.
+
+    One that was switched off because it failed gets parked deliveries, which can be replayed.
+    """
+    if not endpoint.enabled and endpoint.disabled_reason != FAILING:
         return False
     if kind is EventKind.PING:
-        return bool(event["data"]["endpoint"] == endpoint.id)
+        return endpoint.enabled and bool(event["data"]["endpoint"] == endpoint.id)
     if endpoint.credential_id is not None and endpoint.credential_id != event["credential"]:
         return False
     if endpoint.external_id is not None and endpoint.external_id != event["meeting_id"]:
@@ -193,15 +199,28 @@ class _Rows:
         self.made: list[Row] = []
 
     def add(
-        self, target: str, form: Dialect, url: str, body: bytes, *, strict: bool | None = None
+        self,
+        target: str,
+        form: Dialect,
+        url: str,
+        body: bytes,
+        *,
+        strict: bool | None = None,
+        off: bool = False,
     ) -> None:
-        """Add a delivery; without `strict` (callbacks) all of the target are one lane."""
+        """Add a delivery, a parked one if it is `off`.
+
+        Without `strict` (callbacks) all of the target are one lane.
+        """
         event, now_ms = self._event, self._now_ms
         delivery_id = identifiers.new_id()
         lane = target if strict is None else f"{target}/{event['meeting']}"
         if strict is False:
             lane = f"{target}/{delivery_id}"
         storable = len(url) <= URL_LENGTH_MAX and "\x00" not in url and len(body) <= BODY_BYTES_MAX
+        reason = "" if storable else "it is too long, or no URL"
+        if off:
+            reason = "the endpoint is switched off"
         self.made.append(
             {
                 "id": delivery_id,
@@ -216,11 +235,12 @@ class _Rows:
                 "credential_id": event["credential"],
                 "meeting_id": event["meeting"],
                 "kind": event["kind"],
-                "state": "waiting" if storable else "parked",
+                "state": "parked" if reason else "waiting",
                 "attempts": 0,
                 "next_attempt_ms": self._next_ms,
                 "claimed_until_ms": 0,
                 "created_ms": now_ms,
-                "finished_ms": None if storable else now_ms,
+                "finished_ms": now_ms if reason else None,
+                "parked_reason": reason,
             }
         )

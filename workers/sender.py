@@ -48,7 +48,6 @@ _DRAIN_TIMEOUT_S: Final = 5.0
 _CLOSE_TIMEOUT_S: Final = 5.0
 _CALLBACK: Final = "callback:"
 _GONE: Final = "gone"
-_FAILING: Final = "failing"
 
 log = structlog.get_logger(__name__)
 
@@ -229,7 +228,7 @@ class Sender:
         for target, health in turn.health.items():
             self.breakers.learn_one(target, health)
             if self._patience.is_over(health, now_ms):
-                self._failing[target] = (_FAILING, health.failing_since_ms)
+                self._failing[target] = (recipients.FAILING, health.failing_since_ms)
 
     def _give_back(self, choice: Choice, claims: Sequence[Claim]) -> None:
         """Free the places of what was chosen and not claimed after all."""

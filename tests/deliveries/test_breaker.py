@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduler import deliveries
+from scheduler.deliveries import Wanted
 from tests.deliveries.office import Office
 from tests.deliveries.test_deliveries import all_over
 from tests.receiver import Behaviour, Receiver
@@ -233,9 +235,22 @@ async def test_an_endpoint_that_fails_for_days_is_switched_off_and_nothing_is_lo
         desk.clock.forward(60)  # what was put off comes up, and is put aside
         worker.wake()
         rows = await desk.until("delivery", all_over)
+        # What happens meanwhile is kept as well.
+        await desk.directory.refresh()
+        await desk.publish(desk.event(seq=99, user_id="meanwhile"))
+        rows = await desk.until("delivery", lambda rows: len(rows) == 13 and all_over(rows))
+        assert {row["state"] for row in rows} == {"parked"}
+        await desk.enable_endpoint(number)
+        receiver.behaviours.clear()
+        desk.clock.forward(3_600)
+        assert await deliveries.replay(desk.database, Wanted(endpoint=number)) == 13
+        worker.wake()
+        await desk.until("target", lambda rows: rows[0]["trips"] == 0)
+        desk.clock.forward(60)
+        worker.wake()
+        rows = await desk.until("delivery", all_over)
     assert row["disabled_reason"] == "failing"
-    assert len(rows) == 12
-    assert {row["state"] for row in rows} == {"parked"}
+    assert {row["state"] for row in rows} == {"delivered"}
 
 
 async def test_switching_on_again_forgives_nothing_until_a_success(
