@@ -88,7 +88,7 @@ def test_an_old_request_is_told_from_a_wrong_one() -> None:
             "nothing may be decoded",
         ),
         ({"headers": {}}, "there is no signature"),
-        ({"headers": {"authorization": "Bearer secret"}}, "there is no signature"),
+        ({"headers": {"authorization": "Bearer secret"}}, "the header is another one"),
         ({"headers": {"authorization": "Bearer a.b.c"}}, "the token is not valid"),
         ({"headers": {}, "body": b"signed_parameters=x"}, "the token is not valid"),
         ({"headers": {}, "body": b"", "url": "https://h/?a&checksum="}, "this query"),
@@ -97,3 +97,26 @@ def test_an_old_request_is_told_from_a_wrong_one() -> None:
 )
 def test_what_is_wrong_is_a_sentence(changes: dict[str, Any], says: str) -> None:
     assert says in check(received(Dialect.SIGNED, **changes), (SECRET,)).fault
+
+
+@pytest.mark.parametrize(
+    "url", ["https://h/x", "https://h/x?", "https://h/x?a=1&", "https://h/x?checksum=1"]
+)
+@pytest.mark.parametrize("dialect", [Dialect.WEBHOOKS, Dialect.WEBHOOKS_V2])
+def test_any_registered_address_is_told_from_what_was_appended_to_it(
+    dialect: Dialect, url: str
+) -> None:
+    body = b"domain=h&event=%5B%5D&timestamp=1"
+    sent = outgoing(
+        dialect, url=url, body=body, event_id="e", created_ms=0, now_ms=0, secrets=(SECRET,)
+    )
+    headers = {name.lower(): value for name, value in sent.headers.items()}
+    assert check(Received(sent.url, headers, sent.body), (SECRET,)).ok
+    touched = sent.body.replace(b"timestamp=1", b"timestamp=2")
+    assert not check(Received(sent.url, headers, touched), (SECRET,)).ok
+
+
+def test_a_secret_that_looks_like_a_token_is_a_secret() -> None:
+    headers = {"authorization": "Bearer a.b.c"}
+    verdict = check(Received("https://h/x", headers, b"domain=h"), ("a.b.c",))
+    assert (verdict.dialect, verdict.ok) == (Dialect.WEBHOOKS_BEARER, True)
