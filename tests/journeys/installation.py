@@ -43,6 +43,8 @@ SUBSCRIPTIONS = {
     "told": 100,
     "apps": 100,
     "turning": 20,
+    "checked": 20,
+    "gone": 20,
     "clumsy": 20,
     "planted": 20,
 }

@@ -5,7 +5,7 @@ until the running processes know them. Used by the journeys of events.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from tests.applications.bbb_webhooks import Generation, WebhooksApplication
@@ -13,7 +13,7 @@ from tests.applications.draft import DraftApplication
 from tests.applications.heard import Fact, Notebook
 from tests.applications.signed_json import SignedApplication
 from tests.journeys.client import Client
-from tests.journeys.installation import Installation, Result
+from tests.journeys.installation import Result
 from tests.receiver import Behaviour, Receiver
 
 ENDPOINT_SECRET = "secret-of-one-endpoint-3Kp8"
@@ -27,6 +27,8 @@ GENERATIONS = {
 }
 
 Application = WebhooksApplication | SignedApplication | DraftApplication
+#: Runs `seatkeep` with the given arguments.
+Command = Callable[..., Awaitable[Result]]
 
 
 @dataclass
@@ -65,14 +67,12 @@ class Subscribed:
         ]
 
 
-async def subscribe(
-    installation: Installation, client: Client, receiver: Receiver, slug: str
-) -> Subscribed:
+async def subscribe(command: Command, client: Client, receiver: Receiver, slug: str) -> Subscribed:
     """Add an endpoint of each dialect and a webhook; return once all of them are told."""
     subscribed = Subscribed(receiver)
     dialects = ["draft", "signed", *GENERATIONS]
     results = await asyncio.gather(
-        *(_add(installation, slug, dialect, receiver) for dialect in dialects)
+        *(_add(command, slug, dialect, receiver) for dialect in dialects)
     )
     for dialect, result in zip(dialects, results, strict=True):
         assert result.exit_code == 0, result.errors
@@ -96,16 +96,11 @@ async def subscribe(
     return subscribed
 
 
-def _add(
-    installation: Installation, slug: str, dialect: str, receiver: Receiver
-) -> "asyncio.Future[Result]":
+async def _add(command: Command, slug: str, dialect: str, receiver: Receiver) -> Result:
     own = {"webhooks-sha256": ("--secret", ENDPOINT_SECRET)}
     url = receiver.url(f"/{dialect}?site=a%2Fb")
-    return asyncio.ensure_future(
-        installation.command(
-            *("endpoint", "add", slug, url, "--dialect", dialect), *own.get(dialect, ())
-        )
-    )
+    added = ("endpoint", "add", slug, url, "--dialect", dialect)
+    return await command(*added, *own.get(dialect, ()))
 
 
 async def _known(client: Client, subscribed: Subscribed) -> None:

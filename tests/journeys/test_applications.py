@@ -79,7 +79,7 @@ async def test_every_application_hears_the_same_story_once_and_in_order(
 ) -> None:
     """Created, joined, joined, left, joined again, everybody left, ended: in each dialect."""
     client = installation.client(session, "apps")
-    subscribed = await subscribe(installation, client, receiver, "apps")
+    subscribed = await subscribe(installation.command, client, receiver, "apps")
     story = await _story(session, client, subscribed)
     rooms = {
         name: application.rooms[MEETING_ID]
@@ -104,6 +104,29 @@ async def test_every_application_hears_the_same_story_once_and_in_order(
         # Nobody asked for people's names.
         assert "Ada" not in told, told
         assert "Grace" not in told, told
+
+
+async def test_the_checker_says_of_each_request_that_it_came_from_here(
+    session: aiohttp.ClientSession, installation: Installation, receiver: Receiver
+) -> None:
+    """`seatkeep event verify` with what a receiver got: right as it came, wrong once touched."""
+    client = installation.client(session, "checked")
+    subscribed = await subscribe(installation.command, client, receiver, "checked")
+    for dialect, number in subscribed.endpoints.items():
+        request = receiver.at(f"/{dialect}")[0]
+        body = installation.directory / f"{dialect}.body"
+        body.write_bytes(request.body)
+        headers = [f"--header={name}: {value}" for name, value in request.headers.items()]
+        verify = ("event", "verify", "--endpoint", str(number), "--body", str(body), *headers)
+        url = f"{receiver.origin}{request.target}"
+        right = await installation.command(*verify, url)
+        assert (right.exit_code, right.errors) == (0, ""), f"{dialect}: {right.errors}"
+        assert f"({dialect.partition('-')[0]}" in right.output, dialect
+        if request.body:
+            body.write_bytes(request.body.replace(b"meeting", b"Meeting", 1))
+        wrong = await installation.command(*verify, url.replace("site=", "site=x"))
+        if dialect != "webhooks-bearer":  # which signs nothing
+            assert wrong.exit_code == 1, dialect
 
 
 async def test_a_rotation_leaves_no_request_unsigned(
