@@ -13,7 +13,7 @@ from gateway.parts import Parts
 from scheduler import hooks
 from scheduler.hooks import Hook
 from schemas import catalogue
-from schemas.dialects.names import OF_WEBHOOKS
+from schemas.dialects.names import OF_WEBHOOKS, Dialect
 from schemas.events import EventKind
 
 _REMEMBER_S: Final = 1.0
@@ -33,8 +33,9 @@ class Wanted:
     ) -> bool:
         """Tell whether an endpoint or a webhook may want it; raises `StoreDown`."""
         for endpoint in self._parts.directory.current.endpoints_of(subscription):
+            form = endpoint.dialect
             if endpoint.enabled and catalogue.wants(
-                kind, endpoint.kinds, webhooks=endpoint.dialect in OF_WEBHOOKS
+                kind, endpoint.kinds, webhooks=form in OF_WEBHOOKS, draft=form == Dialect.DRAFT
             ):
                 return True
         found = await self._of_credential(credential, external_id)

@@ -29,6 +29,16 @@ _OURS: Final = frozenset(
         EventKind.ANALYTICS_READY,
     )
 )
+#: What the draft form can tell in full, and what an operator must not miss.
+_DRAFT: Final = frozenset(
+    (
+        EventKind.MEETING_CREATED,
+        EventKind.MEETING_ENDED,
+        EventKind.USER_JOINED,
+        EventKind.USER_LEFT,
+        *(_OURS - {EventKind.RECORDING_READY, EventKind.ANALYTICS_READY}),
+    )
+)
 _CAPITAL: Final = re.compile(r"(?=[A-Z])")
 
 _SUMMARIES: Final[dict[EventKind, str]] = {
@@ -144,16 +154,21 @@ def kind_of(name: str) -> EventKind | None:
     return _BY_NAME.get(name.strip().lower())
 
 
-def wants(kind: EventKind, names: Iterable[str], *, webhooks: bool) -> bool:
+def wants(
+    kind: EventKind, names: Iterable[str], *, webhooks: bool = False, draft: bool = False
+) -> bool:
     """Tell whether a filter lets a kind through; an empty one lets all through.
 
     Whoever speaks as bbb-webhooks does gets our own kinds only when they are named: applications
-    written for it do not know them.
+    written for it do not know them. The draft form says who and which meeting and no more, so
+    kinds that tell of something else go there only when they are named, too.
     """
     wanted = {found for name in names if (found := kind_of(name)) is not None}
-    if not wanted:
-        return not any(names) and (ENTRIES[kind].of_webhooks or not webhooks)
-    return kind in wanted
+    if wanted:
+        return kind in wanted
+    if any(names) or (webhooks and not ENTRIES[kind].of_webhooks):
+        return False
+    return not draft or kind in _DRAFT
 
 
 def public_data(event: Event) -> dict[str, Any]:

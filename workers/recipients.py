@@ -140,7 +140,10 @@ def _wants(endpoint: Endpoint, event: Event, kind: EventKind) -> bool:
         return False
     if endpoint.external_id is not None and endpoint.external_id != event["meeting_id"]:
         return False
-    return catalogue.wants(kind, endpoint.kinds, webhooks=endpoint.dialect in OF_WEBHOOKS)
+    form = endpoint.dialect
+    return catalogue.wants(
+        kind, endpoint.kinds, webhooks=form in OF_WEBHOOKS, draft=form == Dialect.DRAFT
+    )
 
 
 def _hears(hook: Hook, event: Event, kind: EventKind) -> bool:

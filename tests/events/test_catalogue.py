@@ -64,6 +64,13 @@ def test_a_filter_takes_either_name(
     assert catalogue.wants(kind, names, webhooks=webhooks) is wanted
 
 
+def test_the_draft_form_tells_unasked_only_what_it_can_say() -> None:
+    assert catalogue.wants(EventKind.USER_LEFT, (), draft=True)
+    assert catalogue.wants(EventKind.NODE_LOST, (), draft=True)
+    assert not catalogue.wants(EventKind.CHAT_GROUP_MESSAGE_SENT, (), draft=True)
+    assert catalogue.wants(EventKind.CHAT_GROUP_MESSAGE_SENT, ("chatGroupMessageSent",), draft=True)
+
+
 @pytest.mark.parametrize("kind", EventKind)
 def test_every_example_fits_its_schema(kind: EventKind) -> None:
     document = orjson.loads(event_documents.asyncapi())
