@@ -60,6 +60,7 @@ class Deliveries:
         await self._client.start()
         self.loops = [
             asyncio.create_task(self.sender.run(), name="deliveries sender"),
+            asyncio.create_task(self.sender.claims.run(), name="deliveries claims"),
             asyncio.create_task(self.intake.run(), name="deliveries intake"),
             asyncio.create_task(self._recover(), name="deliveries recovery"),
         ]

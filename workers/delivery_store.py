@@ -6,7 +6,7 @@ head of a lane is `queued`. Never talks to receivers and never decides when to t
 the sender.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -71,16 +71,22 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A delivery that this worker, and nobody else, may send until the claim ends."""
+    """A delivery that this worker, and nobody else, may send as long as it renews the claim."""
 
     due: Due
+    #: As first claimed; what it is now is known to the sender.
     until_ms: int
     body: bytes
-    #: Whether it is the one attempt at a target that is left alone otherwise.
-    probe: bool = False
+    #: The one attempt at a target that is left alone otherwise: until then nobody makes another.
+    probe_until_ms: int = 0
+
+    @property
+    def probe(self) -> bool:
+        """Whether it is such a probe."""
+        return self.probe_until_ms > 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Finished:
     """What became of a claim."""
 
@@ -93,6 +99,18 @@ class Finished:
     reason: str = ""
     #: The receiver works again: what was put off for its sake is due now.
     recovered: bool = False
+    #: Until when it is claimed by now, filled in when it is written down: a former holder changes
+    #: nothing.
+    claimed_until_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Until when what is claimed in a turn belongs to its worker."""
+
+    claim_ms: int
+    #: Until then nobody makes another probe of the same target.
+    probe_ms: int
 
 
 @dataclass(slots=True)
@@ -148,7 +166,7 @@ class DeliveryStore:
         changes: Sequence[Change],
         *,
         now_ms: int,
-        claim_until_ms: int,
+        ends: Ends,
         choose: Callable[[list[Due], dict[str, str]], Choice],
         is_on: Callable[[str], bool] = lambda _: False,
         crowded: Collection[str] = (),
@@ -169,7 +187,7 @@ class DeliveryStore:
             doubtful = {row.target for row in due if not is_on(row.target)}
             off = await target_store.switched_off(connection, doubtful)
             choice = choose(due, off)
-            claims = await _claim(connection, choice, claim_until_ms)
+            claims = await _claim(connection, choice, ends)
             for until_ms, ids in choice.put_off.items():
                 await connection.execute(
                     update(_DELIVERY)
@@ -179,6 +197,23 @@ class DeliveryStore:
             for reason, rows in choice.parked.items():
                 await _park(connection, rows, reason, now_ms=now_ms)
         return Turn(claims, len(due), health)
+
+    async def renew(self, claims: Mapping[str, int], *, until_ms: int) -> set[str]:
+        """Claim until later what is claimed, by id and present end; return what could be."""
+        if not claims:
+            return set()
+        rows = [{"id": key, "claim": end_ms} for key, end_ms in sorted(claims.items())]
+        async with self._writing() as connection:
+            table, argument = bulk.records(connection, {"id": "text", "claim": "bigint"}, rows)
+            found = await connection.execute(
+                text(
+                    f"UPDATE delivery SET claimed_until_ms = :until FROM {table}"  # noqa: S608
+                    " WHERE delivery.id = r.id AND delivery.state = 'sending'"
+                    " AND delivery.claimed_until_ms = r.claim RETURNING delivery.id"
+                ),
+                {"records": argument, "until": until_ms},
+            )
+            return {row[0] for row in found}
 
     async def free_claims(self, *, now_ms: int, every_claim: bool = False) -> int:
         """Queue what a dead worker was sending; with `every_claim` before the claims expire.
@@ -234,16 +269,16 @@ async def _select_due(
     return [Due(*row) for row in await connection.execute(statement)]
 
 
-async def _claim(connection: AsyncConnection, choice: Choice, claim_until_ms: int) -> list[Claim]:
+async def _claim(connection: AsyncConnection, choice: Choice, ends: Ends) -> list[Claim]:
     """Claim what was chosen; a probe that another worker makes is put off."""
     claimed = list(choice.claimed)
     probing: set[str] = set()
     for due, probe in choice.probes.values():
-        if await target_store.take_probe(connection, probe, claim_until_ms):
+        if await target_store.take_probe(connection, probe, ends.probe_ms):
             claimed.append(due)
             probing.add(due.id)
         else:
-            choice.put_off.setdefault(claim_until_ms, []).append(due.id)
+            choice.put_off.setdefault(ends.probe_ms, []).append(due.id)
     if not claimed:
         return []
     listed, argument = bulk.texts(connection, [due.id for due in claimed])
@@ -252,11 +287,16 @@ async def _claim(connection: AsyncConnection, choice: Choice, claim_until_ms: in
             "UPDATE delivery SET state = 'sending', claimed_until_ms = :until"  # noqa: S608
             f" WHERE id IN (SELECT value FROM {listed}) RETURNING id, body"
         ),
-        {"texts": argument, "until": claim_until_ms},
+        {"texts": argument, "until": ends.claim_ms},
     )
     bodies: dict[str, Any] = {row[0]: row[1] for row in found}
     return [
-        Claim(due, claim_until_ms, bytes(bodies[due.id]), due.id in probing)
+        Claim(
+            due,
+            ends.claim_ms,
+            bytes(bodies[due.id]),
+            ends.probe_ms if due.id in probing else 0,
+        )
         for due in claimed
         if due.id in bodies
     ]
@@ -294,7 +334,7 @@ async def _write_down(
     results = [
         {
             "id": item.claim.due.id,
-            "claim": item.claim.until_ms,
+            "claim": item.claimed_until_ms,
             "state": item.state,
             "attempts": item.claim.due.attempts + (item.attempt is not None),
             "next_ms": item.next_attempt_ms,
@@ -328,7 +368,7 @@ async def _call_back(
     keep to their steps.
     """
     targets = sorted({claim.due.target for claim in recovered})
-    untils_ms = sorted({claim.until_ms for claim in recovered if claim.probe})
+    untils_ms = sorted({claim.probe_until_ms for claim in recovered if claim.probe})
     put_off = (_DELIVERY.c.attempts == 0) | _DELIVERY.c.next_attempt_ms.in_(untils_ms)
     await connection.execute(
         update(_DELIVERY)

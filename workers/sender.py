@@ -23,7 +23,17 @@ from schemas.dialects.names import Dialect
 from schemas.dialects.outgoing import UnsignableError, outgoing
 from workers import outbound, recipients, verdicts
 from workers.breaker import Breakers, Probe
-from workers.delivery_store import CANDIDATES_MAX, Choice, Claim, DeliveryStore, Due, Finished, Turn
+from workers.claims import Claims
+from workers.delivery_store import (
+    CANDIDATES_MAX,
+    Choice,
+    Claim,
+    DeliveryStore,
+    Due,
+    Ends,
+    Finished,
+    Turn,
+)
 from workers.delivery_window import DEFER_MIN_S, Window
 from workers.outbound import Outbound, Outcome
 from workers.target_store import Patience
@@ -38,8 +48,8 @@ HEALTH_S: Final = 1.0
 #: Expired claims, and lanes without a head, are looked for this often; the latter cost more.
 FREE_CLAIMS_S: Final = 5.0
 FREE_LANES_S: Final = 30.0
-#: A claim outlasts two attempts (one that waits for a place, then itself) by this time.
-CLAIM_MARGIN_S: Final = 15.0
+#: A probe has one attempt's time and this.
+PROBE_MARGIN_S: Final = 15.0
 #: Targets that are set apart because they have more due than places.
 CROWDED_MAX: Final = 200
 _PAUSE_S: Final = 0.5
@@ -65,8 +75,7 @@ class Sender:
         now_ms: Callable[[], int],
     ) -> None:
         self._steps_s = settings.delivery_steps_s
-        self._timeout_s = settings.delivery_timeout_s
-        self._claim_ms = round((2 * self._timeout_s + CLAIM_MARGIN_S) * 1_000)
+        self._probe_ms = round((settings.delivery_timeout_s + PROBE_MARGIN_S) * 1_000)
         self._patience = Patience(settings.endpoint_failures_min, settings.endpoint_failing_days)
         #: The embedded database serves one process: claims found at start are those of the dead.
         self._alone = database.is_sqlite
@@ -88,6 +97,7 @@ class Sender:
         #: Targets with more due than there are places for: looked at after all others.
         self._crowded: set[str] = set()
         self.sending: set[asyncio.Task[None]] = set()
+        self.claims = Claims(self.store, now_ms)
         #: Targets to be switched off, with the reason and since when they fail.
         self._failing: dict[str, tuple[str, int | None]] = {}
         self._claims_freed_s = self._lanes_freed_s = self._looked_s = float("-inf")
@@ -177,6 +187,10 @@ class Sender:
 
     async def _turn(self) -> float:
         """Store what is finished and claim what is due; return for how long there is nothing."""
+        async with self.claims.writing:
+            return await self._turn_alone()
+
+    async def _turn_alone(self) -> float:
         finished, self.finished = self.finished, []
         told, self._told = self._told, False
         now_ms = self._now_ms()
@@ -186,6 +200,8 @@ class Sender:
                 return IDLE_S
             if next_ms > now_ms:
                 return min(IDLE_S, (next_ms - now_ms) / 1_000)
+        for item in finished:
+            item.claimed_until_ms = self.claims.end_ms(item.claim.due.id)
         changes = self.breakers.changes()
         choice = Choice()
         try:
@@ -193,7 +209,7 @@ class Sender:
                 finished,
                 changes,
                 now_ms=now_ms,
-                claim_until_ms=now_ms + self._claim_ms,
+                ends=Ends(self.claims.new_end_ms(now_ms), now_ms + self._probe_ms),
                 choose=lambda due, off: self._choose(due, off, choice, now_ms),
                 is_on=self._is_on,
                 crowded=self._crowded,
@@ -207,10 +223,13 @@ class Sender:
             self.breakers.put_back(changes)
             self._give_back(choice, ())
             raise
+        for item in finished:
+            self.claims.remove(item.claim.due.id)
         self._give_back(choice, turn.claims)
         self._learn(turn, now_ms)
         for claim in turn.claims:
             task = asyncio.create_task(self._deliver(claim))
+            self.claims.add(claim, task)
             self.sending.add(task)
             task.add_done_callback(self.sending.discard)
         return 0 if turn.seen or finished else IDLE_S
@@ -245,12 +264,14 @@ class Sender:
         crowded: set[str] = set()
         jitter = self._random.uniform(1 - verdicts.JITTER, 1 + verdicts.JITTER)
         for item in due:
+            if item.id in self.claims:
+                continue  # lost to another worker and given up by it, while it is under way here
             if item.target in off:
                 choice.parked.setdefault(off[item.target], []).append(item)
                 continue
             gate = self.breakers.gate(item.target, now_ms)
             if isinstance(gate, int) or item.target in choice.probes:
-                until_ms = gate if isinstance(gate, int) else now_ms + self._claim_ms
+                until_ms = gate if isinstance(gate, int) else now_ms + self._probe_ms
                 choice.put_off.setdefault(until_ms, []).append(item.id)
                 continue
             if self.window.free <= 0:
@@ -278,8 +299,7 @@ class Sender:
         try:
             async with self.window.host(place).places:
                 started_ms = self._now_ms()
-                # With less time left another worker could send it at the same moment.
-                if claim.until_ms - started_ms > self._timeout_s * 1_000:
+                if self.claims.may_begin(due.id, started_ms):
                     failpoints.hit("d.before_post")
                     outcome = await self._attempt(claim, started_ms)
                     failpoints.hit("d.after_post")

@@ -348,11 +348,12 @@ async def chaos(
     events: int = 10_000,
     kills: int = 20,
     broker_restarts: int = 2,
+    load_s: float = 60.0,
     seed: int = 1,
 ) -> dict[str, Any]:
     """Kill delivery workers and restart the broker under load; count what arrived."""
     dice = random.Random(seed)  # a schedule of faults
-    rate = max(1, events // 60)
+    rate = max(1, round(events / load_s))
     async with stage(database_url=database_url, amqp_url=amqp_url, workers=2) as here:
         await here.endpoints(1)
         played = asyncio.create_task(

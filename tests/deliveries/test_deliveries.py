@@ -10,6 +10,7 @@ import pytest
 from schemas.events import Event
 from tests.deliveries.office import Office
 from tests.receiver import Behaviour, Receiver
+from workers import claims
 from workers.relay import Relay
 
 
@@ -207,8 +208,9 @@ async def test_what_a_dead_worker_was_sending_is_sent_again_after_its_claim(
 
 
 async def test_a_worker_whose_claim_was_taken_over_changes_nothing(
-    desk: Office, receiver: Receiver
+    desk: Office, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(claims, "RENEW_S", 60)
     await desk.endpoint(receiver.url(behaviour=Behaviour(hang=True)))
     async with desk.delivering() as frozen:
         await desk.publish(desk.event())

@@ -11,7 +11,7 @@ from scheduler.bus.errors import BusLost
 from tests.deliveries.office import Office
 from tests.deliveries.test_deliveries import all_over
 from tests.receiver import Behaviour, Receiver
-from workers import delivery_window, intake, relay, sender
+from workers import claims, delivery_window, intake, relay, sender
 from workers.delivery_window import Window
 from workers.intake_store import IntakeStore
 from workers.outbound import Outbound
@@ -134,6 +134,47 @@ async def test_the_relay_goes_on_when_bus_and_database_are_back(
         await receiver.wait_for(1)
         await desk.until("outbox", lambda rows: all(row["published_ms"] for row in rows))
         await running.close()
+
+
+async def test_a_claim_is_renewed_while_its_attempt_lasts(
+    desk: Office, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "RENEW_S", 0.05)
+    await desk.endpoint(receiver.url(behaviour=Behaviour(hang=True)))
+    async with desk.delivering() as worker:
+        await desk.publish(desk.event())
+        await receiver.wait_for(1)
+        (first,) = await desk.rows("delivery")
+        for _ in range(3):
+            # Three quarters of the claim pass, and nobody may take it over.
+            desk.clock.forward(7.5)
+            await desk.until(
+                "delivery", lambda rows: rows[0]["claimed_until_ms"] > desk.clock() + 9_000
+            )
+            assert await worker.sender.store.free_claims(now_ms=desk.clock()) == 0
+        receiver.behaviours.clear()
+        receiver.release()
+        (row,) = await desk.until("delivery", all_over)
+        assert len(worker.sender.claims) == 0
+    assert row["id"] == first["id"]
+    assert (row["state"], row["attempts"], len(receiver.requests)) == ("delivered", 1, 1)
+
+
+async def test_an_attempt_whose_claim_was_lost_is_cut_off(
+    desk: Office, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "RENEW_S", 0.05)
+    await desk.endpoint(receiver.url(behaviour=Behaviour(hang=True)))
+    async with desk.delivering() as worker:
+        await desk.publish(desk.event())
+        await receiver.wait_for(1)
+        receiver.behaviours.clear()
+        # Somebody else took it over, and sends it now.
+        await worker.sender.store.free_claims(now_ms=desk.clock(), every_claim=True)
+        await receiver.wait_for(2)
+        (row,) = await desk.until("delivery", all_over)
+    assert (row["state"], row["attempts"]) == ("delivered", 1)
+    assert len(await desk.rows("attempt")) == 1
 
 
 async def test_closing_does_not_wait_for_a_receiver_that_hangs(
