@@ -1,6 +1,6 @@
 """An endpoint that was gone for a while: shown, told of, switched on again, and caught up.
 
-Nothing that it was to be told is lost, and what is sent again has the ids that it had before.
+Nothing that was queued for it is lost, and what is sent again has the ids that it had before.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from tests import receiver as receivers
+from tests.applications.heard import Fact
 from tests.applications.signed_json import SignedApplication
 from tests.journeys.client import Client
 from tests.journeys.installation import Installation
@@ -21,6 +22,7 @@ from tests.receiver import Behaviour, Receiver
 pytestmark = pytest.mark.timeout(180)
 
 WAIT_S = 20.0
+STORY = ["meetingCreated", "meetingEnded"]
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ async def _meeting(client: Client, meeting_id: str) -> None:
 async def test_an_endpoint_that_was_gone_is_caught_up_with_the_same_ids(
     session: aiohttp.ClientSession, installation: Installation, receiver: Receiver
 ) -> None:
-    """410 switches it off and the others are told; `enable`, `replay`, and it knows everything."""
+    """410 switches it off and the others are told; `enable`, `replay`: what it refused comes."""
     client = installation.client(session, "gone")
     good_number, good_secret = await _added(installation, receiver, "/good")
     number, secret = await _added(installation, receiver, "/leaver")
@@ -74,8 +76,15 @@ async def test_an_endpoint_that_was_gone_is_caught_up_with_the_same_ids(
             await asyncio.sleep(0.05)
     shown = await _shown(installation, "endpoint", "show", number)
     assert (shown["enabled"], shown["disabled_reason"]) == (False, "gone")
+    tried = len(receiver.at("/leaver"))
     told = next(d for d in good.documents if d["type"].endswith("endpointDisabled"))
     assert (told["data"]["endpoint"], told["data"]["reason"]) == (int(number), "gone")
+
+    await _meeting(client, "meanwhile")
+    async with asyncio.timeout(WAIT_S):
+        while Fact("meetingEnded", "meanwhile") not in good.notebook.facts:
+            await asyncio.sleep(0.05)
+    assert len(receiver.at("/leaver")) == tried
 
     receiver.behaviours["/leaver"] = Behaviour(application=leaver)
     assert (await installation.command("endpoint", "enable", number)).exit_code == 0
@@ -87,8 +96,10 @@ async def test_an_endpoint_that_was_gone_is_caught_up_with_the_same_ids(
     )
     assert replayed["deliveries"] >= 1
     async with asyncio.timeout(WAIT_S):
-        while [f.kind for f in leaver.notebook.of("missed")] != ["meetingCreated", "meetingEnded"]:
+        while [fact.kind for fact in leaver.notebook.of("missed")] != STORY:
             await asyncio.sleep(0.05)
+    # Who says that it is gone wants nothing more until somebody switches it on again.
+    assert leaver.notebook.of("meanwhile") == []
     assert missed <= set(leaver.notebook.times)
     assert (leaver.notebook.duplicates, leaver.notebook.refusals) == (0, [])
     # To be told again what one has had already takes a wish of one's own, and changes no id.
