@@ -6,7 +6,7 @@ import sys
 import orjson
 import pytest
 
-from deploy.bench import bus, gateway, http, ledger, reservations
+from deploy.bench import bus, deliveries, gateway, http, ledger, reservations
 from scheduler.bus.memory import MemoryBus
 
 
@@ -65,6 +65,17 @@ async def test_ledger_and_bus_are_measured() -> None:
     trips = await bus.round_trips(opened, in_flight=4, seconds=0.1)
     await opened.close()
     assert trips["round_trips_per_s"] > 0
+
+
+async def test_deliveries_are_measured_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliveries, "HANG_S", 1.0)
+    monkeypatch.setattr(deliveries, "ENDPOINTS", 12)
+    found = await deliveries.run(seconds=0.5)
+    assert found["latency"]["deliveries"] == 100
+    # Every twelfth event goes to the one that hangs; the others are waited for.
+    assert found["latency_one_of_100_hangs"]["deliveries"] == 91
+    assert found["throughput_10_endpoints_per_event"]["deliveries"] == 1_000
+    assert found["throughput_1_endpoint_per_event"]["per_s"] > 0
 
 
 async def test_the_gateway_benchmark_compares_with_a_bare_handler() -> None:

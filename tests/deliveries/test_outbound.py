@@ -79,6 +79,17 @@ async def test_any_2xx_is_a_success(client: Outbound, receiver: Receiver) -> Non
         assert (outcome.ok, outcome.status, outcome.error) == (True, status, "")
 
 
+async def test_a_body_is_posted_byte_for_byte(client: Outbound, receiver: Receiver) -> None:
+    body = "domain=a&event=%5B%7B%7D%5D&timestamp=1 é".encode()
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "webhook-id": "e1"}
+    outcome = await client.send(Outgoing("POST", receiver.url("/p?x=1"), headers, body))
+    (got,) = receiver.at("/p")
+    assert outcome.ok
+    assert (got.method, got.raw_query, got.body) == ("POST", "x=1", body)
+    assert got.headers["Content-Type"] == headers["Content-Type"]
+    assert "Transfer-Encoding" not in got.headers
+
+
 async def test_the_url_goes_on_the_wire_as_it_is(client: Outbound, receiver: Receiver) -> None:
     await get(client, receiver.url("/a%2Fb?x=%7e&y=a+b&&z#frag"), {"webhook-id": "e1"})
     assert receiver.requests[0].raw_query == "x=%7e&y=a+b&&z"
