@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, delete, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from scheduler import changes, endpoints, lanes, outbox
@@ -34,6 +34,7 @@ _MEETING: Final = _TABLES["meeting"]
 _SUBSCRIPTION: Final = _TABLES["subscription"]
 _ENDPOINT: Final = _TABLES["endpoint"]
 _CREDENTIAL: Final = _TABLES["credential"]
+_TARGET: Final = _TABLES["target"]
 _HOOK: Final = HookRow.metadata.tables["hook"]
 
 #: Told after each transaction: how many deliveries so far.
@@ -118,6 +119,40 @@ async def shown(database: Database, delivery_id: str) -> dict[str, Any]:
         tries = [{name: one[name] for name in names} for one in attempts.mappings()]
     body = bytes(row["body"]).decode("utf-8", "replace")
     return dict(row) | {"body": body, "attempts_made": tries}
+
+
+async def targets(database: Database) -> list[dict[str, Any]]:
+    """Return the targets that something was sent to or waits for, with how they fare.
+
+    Those of single meetings only when something waits for them or they fail.
+    """
+    counts: dict[str, dict[str, int]] = {}
+    counted = select(_DELIVERY.c.target, _DELIVERY.c.state, func.count()).group_by(
+        _DELIVERY.c.target, _DELIVERY.c.state
+    )
+    async with database.snapshot() as connection:
+        for target, state, number in await connection.execute(counted):
+            counts.setdefault(target, {})[state] = number
+        known = {row.id: row for row in await connection.execute(select(_TARGET))}
+    found = []
+    for target in sorted(counts.keys() | known.keys()):
+        numbers, row = counts.get(target, {}), known.get(target)
+        open_count = sum(numbers.get(state, 0) for state in ("waiting", "queued", "sending"))
+        if target.startswith("callback:") and not open_count and not numbers.get("parked"):
+            continue
+        found.append(
+            {
+                "target": target,
+                "open": open_count,
+                "delivered": numbers.get("delivered", 0),
+                "parked": numbers.get("parked", 0),
+                "failures": row.failures if row else 0,
+                "failing_since_ms": row.failing_since_ms if row else None,
+                "left_alone_until_ms": row.open_until_ms if row and row.trips else None,
+                "last_success_ms": row.last_success_ms or None if row else None,
+            }
+        )
+    return found
 
 
 async def replay(

@@ -132,6 +132,27 @@ def show(delivery_id: Annotated[str, typer.Argument()], *, json: JsonOption = Fa
 
 
 @delivery.command()
+def targets(*, json: JsonOption = False) -> None:
+    """Show how those fare that events go to: what waits, who fails, who is left alone."""
+    rows = perform(lambda parts: deliveries.targets(parts.database))
+    if json:
+        printing.document(rows)
+        return
+    lines = [
+        row
+        | {
+            "failing_since": _time(row["failing_since_ms"]),
+            "left_alone_until": _time(row["left_alone_until_ms"]),
+            "last_success": _time(row["last_success_ms"]),
+        }
+        for row in rows
+    ]
+    numbers = ["target", "open", "delivered", "parked", "failures"]
+    times = ["failing_since", "left_alone_until", "last_success"]
+    printing.table(lines, [*numbers, *times], as_json=False)
+
+
+@delivery.command()
 def replay(  # noqa: PLR0913  # each is an option
     ids: IdsArgument = None,
     endpoint: EndpointOption = None,

@@ -183,6 +183,20 @@ async def test_an_open_breaker_outlives_its_worker_and_one_probe_closes_it(
     assert {row["state"] for row in rows} == {"delivered"}
 
 
+async def test_people_see_who_is_left_alone(desk: Office, receiver: Receiver) -> None:
+    async with desk.delivering():
+        number = await at_breaker(desk, receiver)
+        callbacks = [(receiver.url("/end"), "meetingEndedURL")]
+        await desk.publish(desk.event("meetingEnded", seq=77, callbacks=callbacks))
+        await receiver.wait_for(1, "/end")
+        await desk.until("delivery", lambda rows: any(r["state"] == "delivered" for r in rows))
+    (row,) = await deliveries.targets(desk.database)
+    assert (row["target"], row["open"], row["parked"]) == (f"endpoint:{number}", 13, 0)
+    assert row["failures"] >= 10
+    assert row["left_alone_until_ms"] > row["failing_since_ms"]
+    assert row["last_success_ms"] is None
+
+
 async def test_while_half_open_one_request_is_under_way_whoever_sends(
     desk: Office, receiver: Receiver
 ) -> None:
