@@ -15,8 +15,9 @@ import aiohttp
 import pytest
 
 from tests import receiver as receivers
+from tests.applications import tokens
 from tests.applications.heard import Fact
-from tests.journeys.client import Client
+from tests.journeys.client import SCOPED_ID, Client
 from tests.journeys.conftest import Demo
 from tests.journeys.installation import Result, run_command
 from tests.journeys.subscribing import subscribe
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.timeout(180)
 POLL_INTERVAL_S = 30
 #: Much less than a poll.
 PUSHED_S = 5.0
+DAY_S = 86_400
 
 
 @pytest.fixture
@@ -145,3 +147,28 @@ async def test_a_visit_between_two_polls_is_heard_of(
             kinds = [fact.kind for fact in notebook.of("brief")]
             assert kinds == ["meetingCreated", "userJoined", "userLeft"], name
             assert (notebook.duplicates, notebook.refusals) == (0, []), name
+
+
+async def test_a_dashboard_is_handed_on_with_the_callers_own_names(
+    session: aiohttp.ClientSession, receiver: Receiver, tmp_path: Path
+) -> None:
+    """The node's learning dashboard comes from us: the caller's ids, the caller's secret."""
+    with _running(tmp_path, _demo(tmp_path)) as demo:
+        client = demo.client(session)
+        url = receiver.url("/dashboard?a=1")
+        asked = {"meta_analytics-callback-url": url, "meetingKeepEvents": "true"}
+        assert (await client.create("kept/1", maxParticipants="3", meta_course="c-7", **asked)).ok
+        await client.enter("kept/1", userID="u-1")
+        assert (await client.end("kept/1")).ok
+        await receiver.wait_for(1, "/dashboard", timeout_s=20)
+        [told] = receiver.at("/dashboard")
+        assert (told.method, told.raw_query) == ("POST", "a=1")
+        kind, _, token = told.headers["Authorization"].partition(" ")
+        claims = tokens.claims_of(token, client.secret, "HS512")
+        assert (kind, list(claims)) == ("Bearer", ["exp"])
+        assert 0 < claims["exp"] - time.time() <= DAY_S
+        document = json.loads(told.body)
+        assert document["meeting_id"] == "kept/1"
+        metadata = document["data"]["metadata"]
+        assert (metadata["course"], metadata["analytics_callback_url"]) == ("c-7", url)
+        assert not SCOPED_ID.search(told.body.decode())

@@ -6,11 +6,13 @@ come from us, never from a node; addresses that the operator did not allow are n
 
 import asyncio
 from collections.abc import AsyncIterator
+from urllib.parse import parse_qsl
 
 import aiohttp
 import pytest
 
 from tests import receiver as receivers
+from tests.applications import tokens
 from tests.journeys.client import SCOPED_ID, Client
 from tests.journeys.conftest import Demo
 from tests.journeys.hearing import heard
@@ -125,3 +127,23 @@ async def test_a_callback_to_an_address_that_is_not_allowed_is_never_sent(
     parked = [line for line in demo.process.log.splitlines() if "delivery parked" in line]
     assert parked
     assert receiver.requests == []
+
+
+async def test_a_recording_that_is_ready_is_told_as_the_caller_asked(
+    session: aiohttp.ClientSession, installation: Installation, receiver: Receiver
+) -> None:
+    """The token is signed with the caller's secret and names his meeting, not the node's."""
+    client = installation.client(session, "round")
+    record_id = await client.record(
+        "ready/1", **{"meta_BBB-recording-ready-URL": receiver.url("/ready?a=1")}
+    )
+    await receiver.wait_for(1, "/ready", timeout_s=30)
+    [told] = receiver.at("/ready")
+    assert (told.method, told.raw_query) == ("POST", "a=1")
+    [(name, token)] = parse_qsl(told.body.decode())
+    assert name == "signed_parameters"
+    claims = tokens.claims_of(token, client.secret, "HS256")
+    assert claims == {"meeting_id": "ready/1", "record_id": record_id}
+    for url in installation.nodes.values():
+        state = await node_state(session, url)
+        assert receiver.origin not in str(state["calls"])
