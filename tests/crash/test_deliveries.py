@@ -36,7 +36,9 @@ IN_FLIGHT_MAX = 8
 DIALECTS = ("draft", "webhooks", "webhooks-v2", "signed")
 POINTS = ("d.before_store", "d.before_ack", "d.before_post", "d.after_post")
 DEATH_TIMEOUT_S = 30.0
-SERVERS = ("gateway", "deliveries", "placement", "RabbitMQ", "PostgreSQL")
+#: Of servers with nodes that are polled only, and of those with nodes that push.
+POLLED = ("placement", "RabbitMQ")
+PUSHED = ("gateway", "deliveries", "placement", "PostgreSQL")
 
 
 class Audience:
@@ -205,7 +207,7 @@ class TestServers:
     def installation(self, servers: Servers) -> Servers:
         return servers
 
-    @pytest.mark.parametrize("victim", SERVERS)
+    @pytest.mark.parametrize("victim", POLLED)
     async def test_each_event_is_told_once_and_in_order_across_kills(
         self,
         victim: str,
@@ -217,6 +219,38 @@ class TestServers:
         await _told_across_kills(
             installation, session, customer, audience, lambda: _kill(installation, victim)
         )
+
+    @pytest.mark.parametrize("victim", PUSHED)
+    async def test_what_is_pushed_and_polled_is_told_once_across_kills(
+        self,
+        victim: str,
+        installation: Servers,
+        session: aiohttp.ClientSession,
+        customer: Customer,
+        audience: Audience,
+    ) -> None:
+        """Nodes push to a gateway that dies; polls find what was lost, and nothing twice."""
+        pushing = {
+            "SEATKEEP_INBOUND_URL": installation.origins[0],
+            "SEATKEEP_INBOUND_CHECK_S": "1",
+        }
+        await asyncio.to_thread(lambda: installation.restart(**pushing))
+        await _pushes(installation, session)
+        await _told_across_kills(
+            installation, session, customer, audience, lambda: _kill(installation, victim)
+        )
+
+
+async def _pushes(installation: Servers, session: aiohttp.ClientSession) -> None:
+    """Return when every node has our webhook."""
+    async with asyncio.timeout(HEARD_TIMEOUT_S):
+        for node in installation.nodes:
+            while True:
+                async with session.get(f"{node.origin}/simulator/state?calls=0") as response:
+                    hooks = (await response.json())["hooks"]
+                if any(installation.origins[0] in str(hook) for hook in hooks):
+                    break
+                await asyncio.sleep(0.1)
 
 
 @pytest.mark.parametrize("point", POINTS)

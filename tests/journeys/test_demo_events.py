@@ -31,6 +31,7 @@ POLL_INTERVAL_S = 30
 #: Much less than a poll.
 PUSHED_S = 5.0
 DAY_S = 86_400
+FULL_NAME = "Wilhelmine-Quitzow"
 
 
 @pytest.fixture
@@ -138,7 +139,7 @@ async def test_a_visit_between_two_polls_is_heard_of(
         assert (await client.create("brief", maxParticipants="3")).ok
         await subscribed.heard(Fact("meetingCreated", "brief"))
         started_s = time.monotonic()
-        page = await client.enter("brief", userID="u-1")
+        page = await client.enter("brief", userID="u-1", fullName=FULL_NAME)
         await _leave(session, page)
         await subscribed.heard(Fact("userJoined", "brief", "u-1"))
         await subscribed.heard(Fact("userLeft", "brief", "u-1"))
@@ -147,6 +148,10 @@ async def test_a_visit_between_two_polls_is_heard_of(
             kinds = [fact.kind for fact in notebook.of("brief")]
             assert kinds == ["meetingCreated", "userJoined", "userLeft"], name
             assert (notebook.duplicates, notebook.refusals) == (0, []), name
+        stored = {path.name: path.read_bytes() for path in (tmp_path / "data").glob("seatkeep.*")}
+        assert any(b"brief" in content for content in stored.values()), stored.keys()
+        # Nobody asked for names of people, so they are not even kept.
+        assert not [name for name, content in stored.items() if FULL_NAME.encode() in content]
 
 
 async def test_a_dashboard_is_handed_on_with_the_callers_own_names(
