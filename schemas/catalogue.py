@@ -90,7 +90,7 @@ _SUMMARIES: Final[dict[EventKind, str]] = {
     EventKind.RESERVATION_REFUSED: "There was no room for a meeting; it was not made.",
     EventKind.NODE_LOST: "A server is lost with its meetings; their reservations stay.",
     EventKind.BOOKING_STARTING: "The window of a booked meeting begins soon.",
-    EventKind.ENDPOINT_DISABLED: "Another endpoint was switched off; what it missed is kept.",
+    EventKind.ENDPOINT_DISABLED: "Another endpoint was switched off; what waits for it is kept.",
     EventKind.PING: "A test, sent by hand to one endpoint.",
     EventKind.RECORDING_READY: "A recording can be watched; once for each format of it.",
     EventKind.ANALYTICS_READY: "The learning dashboard of an ended meeting is complete.",

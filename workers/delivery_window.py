@@ -98,7 +98,7 @@ class Window:
             claims_max = max(1, self._per_target_max >> host.failures)
         else:
             claims_max = self._per_target_max * (CLAIM_FACTOR if brisk else 1)
-        if host.claimed < claims_max:
+        if host.claimed < min(claims_max, self._share()):
             if not host.claimed:
                 host.progress_s = self._monotonic_s()
             host.claimed += 1
@@ -117,6 +117,15 @@ class Window:
         # In bands, so that many deliveries are put off by one statement.
         band_s = DEFER_MIN_S * math.exp2(math.ceil(math.log2(max(1.0, wait_s / DEFER_MIN_S))))
         return min(DEFER_MAX_S, band_s)
+
+    def _share(self) -> int:
+        """Return how many places one host may have, the fewer the fewer are left.
+
+        So that those who begin to hang with a backlog never hold all places before it is noticed.
+        """
+        if self.free > self._total_max // 2:
+            return self._total_max
+        return 2 if self.free > self._total_max // 4 else 1
 
     def release(self, name: str, *, ok: bool | None, took_s: float) -> bool:
         """Give a place back; `ok` is None when nothing was tried.

@@ -98,6 +98,9 @@ class Outbound:
             timeout=self._timeout,
             headers={"Accept": "*/*", "Accept-Encoding": "identity"},
         )
+        # One attempt is one request: the library would repeat a GET by itself when a kept
+        # connection closes without an answer, and the receiver would count two.
+        self._session._retry_connection = False  # noqa: SLF001  # there is no public switch
 
     async def close(self) -> None:
         """Close the session and its connections; may be called twice."""

@@ -72,8 +72,8 @@ def expand(
                 f"endpoint:{endpoint.id}",
                 form,
                 *writer.written(form, endpoint.url),
-                # A test must not wait behind what it is meant to find out about.
-                strict=endpoint.ordering == _STRICT and kind is not EventKind.PING,
+                # What is about no meeting has no order to keep, and must not wait for each other.
+                strict=endpoint.ordering == _STRICT and bool(event["meeting"]),
                 off=not endpoint.enabled,
             )
     for hook in hooks:
