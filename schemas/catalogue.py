@@ -29,14 +29,15 @@ _OURS: Final = frozenset(
         EventKind.ANALYTICS_READY,
     )
 )
-#: What the draft form can tell in full, and what an operator must not miss.
+#: What the draft form tells unasked: applications written for it know these and can be told all.
 _DRAFT: Final = frozenset(
     (
         EventKind.MEETING_CREATED,
         EventKind.MEETING_ENDED,
         EventKind.USER_JOINED,
         EventKind.USER_LEFT,
-        *(_OURS - {EventKind.RECORDING_READY, EventKind.ANALYTICS_READY}),
+        EventKind.WINDOW_ENDED,
+        EventKind.PING,
     )
 )
 _CAPITAL: Final = re.compile(r"(?=[A-Z])")
@@ -161,7 +162,7 @@ def wants(
 
     Whoever speaks as bbb-webhooks does gets our own kinds only when they are named: applications
     written for it do not know them. The draft form says who and which meeting and no more, so
-    kinds that tell of something else go there only when they are named, too.
+    kinds that tell of anything else go there only when they are named, too.
     """
     wanted = {found for name in names if (found := kind_of(name)) is not None}
     if wanted:

@@ -66,7 +66,8 @@ def test_a_filter_takes_either_name(
 
 def test_the_draft_form_tells_unasked_only_what_it_can_say() -> None:
     assert catalogue.wants(EventKind.USER_LEFT, (), draft=True)
-    assert catalogue.wants(EventKind.NODE_LOST, (), draft=True)
+    assert catalogue.wants(EventKind.WINDOW_ENDED, (), draft=True)
+    assert not catalogue.wants(EventKind.NODE_LOST, (), draft=True)
     assert not catalogue.wants(EventKind.CHAT_GROUP_MESSAGE_SENT, (), draft=True)
     assert catalogue.wants(EventKind.CHAT_GROUP_MESSAGE_SENT, ("chatGroupMessageSent",), draft=True)
 
