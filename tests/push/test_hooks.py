@@ -21,6 +21,7 @@ async def _listen(made: House, *kinds: str, names: bool = False) -> None:
         assembly.vault,
         subscription="acme",
         url="https://app.example.org/hook",
+        dialect="signed",
         kinds=",".join(kinds),
     )
     if names:
