@@ -4,9 +4,12 @@ Owns the mapped event catalogue as far as the simulator plays it. Pure; never se
 `hooks`.
 """
 
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from deploy.simulator.model import NO_PARENT, Event, Meeting, Recording, User
+
+_ENGAGEMENT: Final = ("chats", "talks", "raisehand", "emojis", "poll_votes", "talk_time")
 
 
 def document(event: Event) -> dict[str, Any]:
@@ -71,7 +74,7 @@ def analytics(event: Event) -> dict[str, Any]:
                 "meeting_name": meeting.name,
             },
             "duration": (event.at_ms - meeting.create_ms) // 1000,
-            "attendees": [],
+            "attendees": [_attended(noted) for noted in meeting.attended.values()],
             "files": meeting.documents,
             "polls": [],
         },
@@ -108,6 +111,26 @@ def _created(meeting: Meeting) -> dict[str, Any]:
 def ids_of(user: User) -> dict[str, Any]:
     """Return the ids of a user."""
     return {"internal-user-id": user.internal_id, "external-user-id": user.external_id}
+
+
+def _attended(noted: dict[str, Any]) -> dict[str, Any]:
+    """Return a person as the dashboard has them; internal ids are not in it."""
+    stays = zip(noted["joins"], noted["leaves"], strict=False)
+    return {
+        "ext_user_id": noted["ext_user_id"],
+        "name": noted["name"],
+        "moderator": noted["moderator"],
+        "joins": [_instant(at_ms) for at_ms in noted["joins"]],
+        "leaves": [_instant(at_ms) for at_ms in noted["leaves"]],
+        "duration": sum(left - joined for joined, left in stays) // 1000,
+        "recent_talking_time": "",
+        "engagement": dict.fromkeys(_ENGAGEMENT, 0),
+        "sessions": [],
+    }
+
+
+def _instant(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def _user(user: User, *, joined: bool) -> dict[str, Any]:

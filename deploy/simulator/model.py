@@ -6,7 +6,7 @@ store.
 """
 
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 Role: TypeAlias = Literal["MODERATOR", "VIEWER"]
 Table: TypeAlias = Literal["meeting", "user", "hook", "recording", "clock", "all"]
@@ -51,6 +51,8 @@ class Meeting:
     expires_ms: int = 0
     documents: list[str] = field(default_factory=list)
     messages: list[dict[str, str]] = field(default_factory=list)
+    #: Who was there, for the dashboard, by internal user id; only when events are kept.
+    attended: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: Session-token calls do without the cookie of the join.
     without_session: bool = False
 

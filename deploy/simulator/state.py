@@ -7,7 +7,7 @@ clock. Driven by the API calls, the client page, the control API and the sweep.
 
 import hashlib
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from deploy.simulator.clock import java_date
 from deploy.simulator.drawing import Drawing
@@ -27,6 +27,19 @@ def breakout_id(parent: Meeting, stem: str, sequence: int) -> str:
     """Return the external id of a breakout room; `stem` is what was asked for."""
     text = f"{parent.internal_id}-{stem}-{sequence}".encode()
     return f"{hashlib.sha1(text, usedforsecurity=False).hexdigest()}-{stem}"
+
+
+def _note(meeting: Meeting, user: User) -> dict[str, Any]:
+    """Return what is noted of a user for the dashboard."""
+    known = {"ext_user_id": user.external_id, "name": user.name, "joins": [], "leaves": []}
+    return meeting.attended.setdefault(
+        user.internal_id, {**known, "moderator": user.role == "MODERATOR"}
+    )
+
+
+def _note_end(meeting: Meeting, user: User, now_ms: int) -> None:
+    if user.internal_id in meeting.attended:
+        meeting.attended[user.internal_id]["leaves"].append(now_ms)
 
 
 class State:
@@ -148,6 +161,7 @@ class State:
             if room is not None:
                 self.end(room, now_ms)
         for user in list(self.users_of(meeting).values()):
+            _note_end(meeting, user, now_ms)
             self.events.append(Event("user-left", meeting, now_ms, user))
         participants = self._ever_present.get(meeting.internal_id, 0)
         self._remove(meeting)
@@ -287,6 +301,8 @@ class State:
             meeting.has_user_joined = True
             meeting.end_ms = 0
             self._reckon_expiry(meeting)
+            if meeting.keep_events or meeting.record:
+                _note(meeting, user)["joins"].append(now_ms)
             self._touch(meeting)
             self.events.append(Event("user-joined", meeting, now_ms, user))
             if meeting.record and meeting.auto_start_recording:
@@ -309,6 +325,7 @@ class State:
             return
         if not inside:
             meeting.end_ms = now_ms
+        _note_end(meeting, user, now_ms)
         self._reckon_expiry(meeting)
         self._touch(meeting)
         self.events.append(Event("user-left", meeting, now_ms, user))

@@ -124,12 +124,16 @@ async def test_a_dashboard_comes_with_the_callers_ids(tmp_path: Path) -> None:
     async with house(tmp_path) as made:
         await made.create("room", meetingKeepEvents="true", meta_gl_course="7", **ASKED)
         node_id = await made.node_id("room")
+        await made.control("POST", f"meetings/{node_id}/users", userID="ada", fullName="Ada")
         await made.control("POST", f"meetings/{node_id}/end")
         events = await made.told("analyticsReady")
         ready = events[-1]
         assert ready["callbacks"] == [[DASHBOARD, "analyticsCallbackUrl"]]
         document = ready["data"]["analytics"]
         assert document["meeting_id"] == "room"
+        [ada] = document["data"]["attendees"]
+        assert (ada["ext_user_id"], ada["name"], ada["moderator"]) == ("ada", "Ada", False)
+        assert len(ada["joins"]) == len(ada["leaves"]) == 1
         assert document["data"]["metadata"] == {
             "is_breakout": "false",
             "meeting_name": "Room",

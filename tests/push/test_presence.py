@@ -159,6 +159,14 @@ def test_leaving_and_coming_back_between_two_polls_is_told() -> None:
     assert person.joins == 2
 
 
+def test_a_leave_that_is_told_twice_ends_one_of_the_visits_that_a_list_counted() -> None:
+    person = Presence()
+    assert [c.came for c in person.listed(2, 1_000)] == [True]
+    assert person.left("w_a", 2_000) == []
+    assert person.left("w_a", 2_000) == []
+    assert [c.came for c in person.left("w_b", 3_000)] == [False]
+
+
 def test_the_end_of_a_visit_that_is_told_before_its_beginning_makes_both() -> None:
     person = Presence()
     assert person.left("w_a", 2_000) == []
