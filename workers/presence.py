@@ -78,6 +78,8 @@ class Presence:
         since_ms = self.visits.get(visit)
         if since_ms is not None and at_ms < since_ms:
             return self._came_back(visit, at_ms, since_ms)
+        if at_ms <= self.gone.get(visit, 0):
+            return []  # the same message again must not end a visit that a list counted
         _remember(self.gone, visit, at_ms)
         if not self.present:
             return []

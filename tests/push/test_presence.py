@@ -28,6 +28,7 @@ class Node(RuleBasedStateMachine):
         self.visits = 0
         self.truth: list[bool] = []
         self.turned_ms: list[int] = []
+        self.moved_ms: list[int] = []
         self.pushes: deque[tuple[bool, str, int]] = deque()
         self.delivered: list[tuple[bool, str, int]] = []
         self.polls: list[tuple[int, int | None, int]] = []
@@ -41,12 +42,16 @@ class Node(RuleBasedStateMachine):
         self.now_ms += STEP_MS
         return self.now_ms
 
+    def move(self) -> int:
+        self.moved_ms.append(self.tick())
+        return self.now_ms
+
     # --- the node
 
     @rule()
     def come(self) -> None:
         self.visits += 1
-        now_ms = self.tick()
+        now_ms = self.move()
         if not self.inside:
             self.truth.append(True)
             self.turned_ms.append(now_ms)
@@ -58,7 +63,7 @@ class Node(RuleBasedStateMachine):
     def go(self, data: st.DataObject) -> None:
         visit = data.draw(st.sampled_from(sorted(self.inside)))
         del self.inside[visit]
-        now_ms = self.tick()
+        now_ms = self.move()
         if not self.inside:
             self.truth.append(False)
             self.turned_ms.append(now_ms)
@@ -110,6 +115,10 @@ class Node(RuleBasedStateMachine):
         overtaken = [at for at in self.turned_ms if waiting_ms <= at <= read_ms]
         if len(overtaken) > 1 or any(waiting_ms <= at <= read_ms for at in self.rejoins()):
             self.exact = False
+        # A change while the list was made: whether the list has it already, nobody can tell, so
+        # a visit may count twice until the next list.
+        if any(as_of_ms < at <= read_ms for at in self.moved_ms):
+            self.exact = False
         self.told += [c.came for c in self.presence.listed(count or 0, as_of_ms)]
 
     def rejoins(self) -> list[int]:
@@ -130,11 +139,12 @@ class Node(RuleBasedStateMachine):
         assert self.presence.present == bool(self.inside)
         if self.exact:
             assert self.told == self.truth
-        # From here on everything is known again.
+        # From here on everything is known again, but for which of several visits goes on.
         self.before = [*self.before, *self.told][-1:]
         self.truth, self.told = [], []
         self.turned_ms.clear()
-        self.exact = True
+        self.moved_ms.clear()
+        self.exact = self.exact or not self.inside
 
     @invariant()
     def comings_and_goings_alternate(self) -> None:
