@@ -21,6 +21,8 @@ THERE = (True, False, 1)
 class Node(RuleBasedStateMachine):
     """The truth, what is on its way, and what was told."""
 
+    losing = True
+
     def __init__(self) -> None:
         super().__init__()
         self.now_ms = 1_000_000
@@ -83,7 +85,7 @@ class Node(RuleBasedStateMachine):
     def deliver_again(self, data: st.DataObject) -> None:
         self.take(data.draw(st.sampled_from(self.delivered)))
 
-    @precondition(lambda self: self.pushes)
+    @precondition(lambda self: self.pushes and self.losing)
     @rule()
     def lose(self) -> None:
         self.pushes.popleft()
@@ -157,6 +159,16 @@ class Node(RuleBasedStateMachine):
 
 Node.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
 TestAnyOrder = Node.TestCase
+
+
+class FaithfulNode(Node):
+    """A node whose messages all arrive, sooner or later, some of them twice."""
+
+    losing = False
+
+
+FaithfulNode.TestCase.settings = Node.TestCase.settings
+TestNothingLost = FaithfulNode.TestCase
 
 
 def test_leaving_and_coming_back_between_two_polls_is_told() -> None:
