@@ -170,8 +170,11 @@ def _violation(given: Params, entry: Entry | None) -> params.Violation | None:
 
 
 def _takes_no_seat(values: dict[str, str]) -> bool:
-    """Tell whether nobody new comes: a bot, or a second session of somebody who is in."""
-    return bool(values.get("existingUserID")) or values.get("bot", "").lower() == "true"
+    """Tell whether nobody new comes: a second session of somebody who is in.
+
+    A bot takes a connection like anybody; if it took no seat, whoever signs could fill a node.
+    """
+    return bool(values.get("existingUserID"))
 
 
 def _redirected(reply: RawReply) -> tuple[str, str]:
