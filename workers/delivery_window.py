@@ -98,7 +98,7 @@ class Window:
             claims_max = max(1, self._per_target_max >> host.failures)
         else:
             claims_max = self._per_target_max * (CLAIM_FACTOR if brisk else 1)
-        if host.claimed < min(claims_max, self._share()):
+        if host.claimed < min(claims_max, self._share(brisk=brisk)):
             if not host.claimed:
                 host.progress_s = self._monotonic_s()
             host.claimed += 1
@@ -118,12 +118,13 @@ class Window:
         band_s = DEFER_MIN_S * math.exp2(math.ceil(math.log2(max(1.0, wait_s / DEFER_MIN_S))))
         return min(DEFER_MAX_S, band_s)
 
-    def _share(self) -> int:
+    def _share(self, *, brisk: bool) -> int:
         """Return how many places one host may have, the fewer the fewer are left.
 
-        So that those who begin to hang with a backlog never hold all places before it is noticed.
+        So that many who hang never hold all places before it is noticed. Whoever has just answered
+        quickly is not held back for it.
         """
-        if self.free > self._total_max // 2:
+        if brisk or self.free > self._total_max // 2:
             return self._total_max
         return 2 if self.free > self._total_max // 4 else 1
 
