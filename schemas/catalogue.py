@@ -29,7 +29,8 @@ _OURS: Final = frozenset(
         EventKind.ANALYTICS_READY,
     )
 )
-#: What the draft form tells unasked: applications written for it know these and can be told all.
+#: What the draft form tells unasked: applications written for it know these and can be told all;
+#: and that an endpoint was switched off, which nobody must miss.
 _DRAFT: Final = frozenset(
     (
         EventKind.MEETING_CREATED,
@@ -37,6 +38,7 @@ _DRAFT: Final = frozenset(
         EventKind.USER_JOINED,
         EventKind.USER_LEFT,
         EventKind.WINDOW_ENDED,
+        EventKind.ENDPOINT_DISABLED,
         EventKind.PING,
     )
 )
