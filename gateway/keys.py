@@ -13,7 +13,8 @@ from typing import Final
 
 import structlog
 
-from scheduler.directory import Credential, Directory, DirectoryWatch, rules_of, terms_of
+from scheduler.directory import DirectoryWatch
+from scheduler.directory_records import Credential, Directory, rules_of, terms_of
 from schemas import checksum, rules
 from schemas.params import Params
 from schemas.requested import Terms

@@ -15,7 +15,7 @@ from gateway.flights import Flights
 from gateway.meetings import Entry
 from gateway.parts import Parts
 from scheduler import sightings
-from scheduler.directory import Node
+from scheduler.directory_records import Node
 from scheduler.nodes import NodeError, NodeReply
 from schemas.params import NOT_FOUND
 

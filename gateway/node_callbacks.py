@@ -17,7 +17,7 @@ from gateway.node_requests import NodeRequests, Refused, answer
 from gateway.parts import Parts
 from scheduler import late_events
 from scheduler.bus.errors import BusError
-from scheduler.directory import Node
+from scheduler.directory_records import Node
 from scheduler.inbound import Inbound
 from scheduler.late_events import Owner
 from scheduler.ledger.errors import StoreDown

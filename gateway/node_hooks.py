@@ -18,7 +18,7 @@ from gateway.parts import Parts
 from gateway.wanted import Wanted
 from scheduler import late_events
 from scheduler.bus.errors import BusError
-from scheduler.directory import Node
+from scheduler.directory_records import Node
 from scheduler.inbound import Inbound
 from scheduler.ledger.errors import StoreDown
 from schemas import catalogue, checksum, inward

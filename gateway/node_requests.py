@@ -14,7 +14,7 @@ import structlog
 from aiohttp import web
 
 from gateway.parts import Parts
-from scheduler.directory import Node
+from scheduler.directory_records import Node
 from schemas.messages import NodeTold
 
 _NOWHERE: Final = 404

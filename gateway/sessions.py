@@ -21,7 +21,7 @@ from gateway.keys import Caller
 from gateway.meetings import Entry, view_of
 from gateway.parts import Parts
 from scheduler import sessions
-from scheduler.directory import Node
+from scheduler.directory_records import Node
 from scheduler.ledger.errors import StoreDown
 from scheduler.sessions import SessionRecord
 from scheduler.vault import VaultError

@@ -14,7 +14,7 @@ from sqlmodel import col
 from scheduler import changes, checks
 from scheduler.checks import OperationError
 from scheduler.database import Database
-from scheduler.directory import credential_name, slug_and_sub
+from scheduler.directory_records import credential_name, slug_and_sub
 from scheduler.operations import NewCredential, new_secret
 from scheduler.vault import Vault
 from schemas.tables import CredentialRow, SubscriptionRow

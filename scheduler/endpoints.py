@@ -16,7 +16,7 @@ from sqlmodel import col
 from scheduler import changes, checks, outbox
 from scheduler.checks import OperationError
 from scheduler.database import Database
-from scheduler.directory import credential_name, slug_and_sub
+from scheduler.directory_records import credential_name, slug_and_sub
 from scheduler.vault import Vault
 from schemas import events
 from schemas.dialects import signed

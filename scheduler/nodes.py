@@ -35,7 +35,7 @@ _REDIRECT: Final = 300
 
 
 class NodeAddress(Protocol):
-    """What the client needs to know of a node; `scheduler.directory.Node` is one."""
+    """What the client needs to know of a node; `scheduler.directory_records.Node` is one."""
 
     @property
     def name(self) -> str:

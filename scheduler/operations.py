@@ -18,7 +18,7 @@ from sqlmodel import col
 
 from scheduler import changes, checks
 from scheduler.database import Database
-from scheduler.directory import credential_name
+from scheduler.directory_records import credential_name
 from scheduler.vault import Vault
 from schemas.tables import (
     CredentialRow,

@@ -8,7 +8,7 @@ not its question. Called by the command line and the management API.
 from typing import Any, Final
 
 from scheduler.checks import OperationError
-from scheduler.directory import Credential, Directory, rules_of, terms_of
+from scheduler.directory_records import Credential, Directory, rules_of, terms_of
 from schemas import params, rules
 from schemas.params import Params, TooManyParamsError
 from schemas.requested import Terms, requested

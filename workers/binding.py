@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 
 from scheduler import failpoints, nodes
-from scheduler.directory import Directory, Node
+from scheduler.directory_records import Directory, Node
 from scheduler.inbound import Inbound
 from scheduler.settings import Settings
 from scheduler.spool import StoredBodies, StoredBody

@@ -14,7 +14,7 @@ import structlog
 from lxml import etree
 
 from scheduler import recording_changes
-from scheduler.directory import Node
+from scheduler.directory_records import Node
 from scheduler.nodes import NodeClient, NodeError
 from scheduler.recording_intake import Intake, Known
 from scheduler.recordings import RecordingIndex, Wish

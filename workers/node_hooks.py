@@ -14,7 +14,7 @@ import structlog
 from lxml import etree
 
 from scheduler import nodes
-from scheduler.directory import Node
+from scheduler.directory_records import Node
 from scheduler.inbound import Inbound
 from scheduler.nodes import NodeClient, NodeError, Params
 from schemas import checksum

@@ -15,7 +15,8 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from scheduler.bus.interface import Bus
-from scheduler.directory import DirectoryWatch, Node
+from scheduler.directory import DirectoryWatch
+from scheduler.directory_records import Node
 from scheduler.inbound import Inbound
 from scheduler.nodes import NodeClient
 from scheduler.settings import Settings

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from scheduler.directory import Directory, Endpoint
+from scheduler.directory_records import Directory, Endpoint
 from scheduler.hooks import Hook
 from scheduler.settings import Settings
 from schemas import catalogue, disclosure, identifiers

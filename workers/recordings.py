@@ -19,7 +19,8 @@ from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy.exc import SQLAlchemyError
 
 from scheduler.database import Database
-from scheduler.directory import DirectoryWatch, Node
+from scheduler.directory import DirectoryWatch
+from scheduler.directory_records import Node
 from scheduler.ledger.errors import StoreDown
 from scheduler.nodes import NodeClient
 from scheduler.recording_intake import OVERLAP_MS, Cursor, Intake, unix_ms

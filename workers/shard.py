@@ -15,7 +15,7 @@ import structlog
 
 from scheduler.bus.interface import Envelope
 from scheduler.core import books, model
-from scheduler.directory import Directory, Node
+from scheduler.directory_records import Directory, Node
 from scheduler.ledger.reading import live_key
 from scheduler.ledger.records import AttendeeItem, Batch, MeetingRecord
 from schemas import refusals

@@ -9,7 +9,7 @@ import os
 import socket
 
 from scheduler.core import books, model
-from scheduler.directory import Directory
+from scheduler.directory_records import Directory
 from scheduler.ledger.interface import Ledger
 from scheduler.settings import Settings
 from schemas.values import Mode

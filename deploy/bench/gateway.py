@@ -20,7 +20,8 @@ from gateway.meetings import Meetings
 from gateway.parts import Parts, unix_ms
 from scheduler.bus.memory import MemoryBus
 from scheduler.database import Database
-from scheduler.directory import Credential, Directory, DirectoryWatch, Node, Pool, Subscription
+from scheduler.directory import DirectoryWatch
+from scheduler.directory_records import Credential, Directory, Node, Pool, Subscription
 from scheduler.ledger.reading import Reader
 from scheduler.ledger.records import MeetingRecord
 from scheduler.nodes import NodeClient

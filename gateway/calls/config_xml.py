@@ -21,7 +21,7 @@ from gateway.meetings import Entry
 from gateway.parts import Parts
 from gateway.urls import Urls
 from scheduler import nodes
-from scheduler.directory import Node
+from scheduler.directory_records import Node
 from scheduler.nodes import NodeError, RawReply
 from schemas import answers, checksum, documents, params
 from schemas.values import Reason

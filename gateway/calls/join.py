@@ -23,7 +23,7 @@ from gateway.live import Live
 from gateway.meetings import PLACING, Entry
 from gateway.parts import Parts
 from gateway.sessions import Sessions
-from scheduler.directory import Node
+from scheduler.directory_records import Node
 from scheduler.nodes import NodeError, RawReply, parse
 from schemas import answers, checksum, params
 from schemas.params import Params

@@ -18,7 +18,7 @@ from gateway.failures import ApiFailure, xml
 from gateway.incoming import GET_POST, Call, Calls, Incoming
 from gateway.parts import Parts
 from scheduler import recording_changes
-from scheduler.directory import Node
+from scheduler.directory_records import Node
 from scheduler.recording_changes import Outcome
 from scheduler.recordings import RecordingIndex, Wish
 from schemas import checksum, documents, recording_requests, recordings

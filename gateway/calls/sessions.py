@@ -18,7 +18,7 @@ from gateway.incoming import GET_POST, Call, Calls, Incoming
 from gateway.live import QUESTION_TIMEOUT_S
 from gateway.meetings import Entry
 from gateway.parts import Parts
-from scheduler.directory import Node
+from scheduler.directory_records import Node
 from scheduler.nodes import NodeError, NodeReply
 from schemas import documents
 from schemas.documents import Raw

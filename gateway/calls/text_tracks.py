@@ -16,7 +16,7 @@ from gateway.calls.recordings import NO_RECORD_ID
 from gateway.failures import ApiFailure
 from gateway.incoming import GET_POST, POST, Bodies, Call, Calls, Incoming
 from gateway.parts import Parts
-from scheduler.directory import Node
+from scheduler.directory_records import Node
 from scheduler.nodes import NodeError, Params, encode
 from scheduler.recordings import RecordingIndex
 from schemas import answers, checksum, recordings

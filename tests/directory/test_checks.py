@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from scheduler import checks
 from scheduler.checks import OperationError
-from scheduler.directory import credential_name
+from scheduler.directory_records import credential_name
 from scheduler.operations import PoolRules, SubscriptionTerms
 
 

@@ -9,7 +9,8 @@ from sqlalchemy import text
 from scheduler import changes, credentials, operations
 from scheduler.checks import OperationError
 from scheduler.database import Database
-from scheduler.directory import load_directory, rules_of, slug_and_sub, terms_of
+from scheduler.directory import load_directory
+from scheduler.directory_records import rules_of, slug_and_sub, terms_of
 from scheduler.trial import trial
 from scheduler.vault import Vault
 

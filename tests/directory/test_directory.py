@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 
 from scheduler import endpoints, operations
 from scheduler.database import Database
-from scheduler.directory import Directory, DirectoryWatch, load_directory
+from scheduler.directory import DirectoryWatch, load_directory
+from scheduler.directory_records import Directory
 from scheduler.vault import Vault
 
 TIMEOUT_S = 10.0

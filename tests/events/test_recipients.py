@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 import orjson
 import pytest
 
-from scheduler.directory import Credential, Directory, Endpoint, Subscription
+from scheduler.directory_records import Credential, Directory, Endpoint, Subscription
 from scheduler.hooks import Hook
 from scheduler.settings import Settings
 from schemas.dialects.names import OF_ENDPOINTS

@@ -18,7 +18,7 @@ from deploy.simulator import app as simulator
 from deploy.simulator.settings import SimulatorSettings
 from scheduler.bus.errors import BusLost
 from scheduler.bus.memory import MemoryBus
-from scheduler.directory import Node, Pool
+from scheduler.directory_records import Node, Pool
 from scheduler.nodes import NodeClient
 from scheduler.settings import Settings
 from schemas import identifiers
