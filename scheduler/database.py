@@ -25,7 +25,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from scheduler.settings import Settings
-from schemas import migrations
+
+# Whoever has a database knows all of its tables.
+from schemas import delivery_tables, management_tables, migrations, tables  # noqa: F401
 
 CONNECT_TIMEOUT_S: Final = 5.0
 #: No statement of this engine may take longer; the migrations have a longer one.

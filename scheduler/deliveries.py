@@ -16,8 +16,9 @@ from scheduler import changes, endpoints, lanes, outbox
 from scheduler.checks import OperationError
 from scheduler.database import Database
 from schemas import events
+from schemas.delivery_tables import DeliveryRow
 from schemas.events import EventKind
-from schemas.tables import DeliveryRow, HookRow
+from schemas.tables import HookRow
 
 STATES: Final = ("waiting", "queued", "sending", "delivered", "parked")
 #: What may be sent again, and what may be taken out.

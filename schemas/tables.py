@@ -60,6 +60,15 @@ class NodeRow(SQLModel, table=True):
     health: str = "unknown"
     health_reason: str = ""
     health_ms: int = Field(default=0, sa_type=BigInteger)
+    #: How much it is preferred among nodes that are equally full, in percent; `spread` only.
+    weight: int = 100
+    #: Comma-separated words that subscriptions may ask for.
+    tags: str = Field(default="", max_length=1024)
+    #: Valid beside the secret during a rotation, sealed; the node takes either of them.
+    previous_secret: bytes | None = Field(default=None, sa_type=LargeBinary)
+    previous_until_ms: int | None = Field(default=None, sa_type=BigInteger)
+    #: What the node says of itself; "" before it was heard.
+    version: str = Field(default="", max_length=64)
 
 
 class SubscriptionRow(SQLModel, table=True):
@@ -86,6 +95,16 @@ class SubscriptionRow(SQLModel, table=True):
     #: Whether events carry the names of people, and whether their ids are shown as hashes.
     event_names: bool = False
     event_hashed_ids: bool = False
+    #: Comma-separated tags that a node must have, all of them, to take its meetings.
+    node_tags: str = Field(default="", max_length=1024)
+    #: Language of refusals and of the provider's texts: en or de.
+    language: str = Field(default="en", max_length=8)
+    #: Own texts of refusals (JSON): `{"en": {"maxParticipantsReached": "…"}}`.
+    refusal_texts: str = ""
+    #: Chat message to a meeting whose window ends; empty: none.
+    overtime_text: str = ""
+    #: Space-separated origins that all of its credentials allow besides their own.
+    origins: str = ""
 
 
 class CredentialRow(SQLModel, table=True):
@@ -231,6 +250,8 @@ class MeetingRow(SQLModel, table=True):
     gate: bytes | None = Field(default=None, sa_type=LargeBinary)
     #: Whether somebody was seen to press the record button.
     marked: bool = False
+    #: Why it is where it is (orjson): what the decision looked at; NULL when nobody noted it.
+    why: bytes | None = Field(default=None, sa_type=LargeBinary)
 
 
 class RecordingRow(SQLModel, table=True):
@@ -353,83 +374,3 @@ class OutboxRow(SQLModel, table=True):
     published_ms: int | None = Field(default=None, sa_type=BigInteger, index=True)
     #: When its deliveries were stored; NULL means not yet.
     expanded_ms: int | None = Field(default=None, sa_type=BigInteger)
-
-
-class DeliveryRow(SQLModel, table=True):
-    """One event for one target."""
-
-    __tablename__ = "delivery"
-    __table_args__ = (
-        UniqueConstraint("target", "event_id"),
-        # Each holds only what is still to be done, however many deliveries are kept.
-        Index("ix_delivery_due", "next_attempt_ms", **_only("state = 'queued'")),
-        Index("ix_delivery_sending", "claimed_until_ms", **_only("state = 'sending'")),
-        Index(
-            "ix_delivery_lane",
-            "lane",
-            "seq",
-            **_only("state IN ('waiting', 'queued', 'sending')"),
-        ),
-    )
-
-    id: str = Field(primary_key=True, max_length=32)
-    event_id: str = Field(max_length=40)
-    #: `endpoint:<id>`, `hook:<id>` or `callback:<meeting id>:<n>`.
-    target: str = Field(max_length=80)
-    #: Deliveries of one lane go out in order: target and meeting; relaxed ones are alone in theirs.
-    lane: str = Field(max_length=120)
-    seq: int = Field(sa_type=BigInteger)
-    url: str = Field(max_length=4096)
-    dialect: str
-    body: bytes = Field(sa_type=LargeBinary)
-    #: Whom it belongs to, and what it tells: for people who look for deliveries.
-    subscription_id: int = 0
-    credential_id: int = 0
-    meeting_id: str = Field(default="", max_length=32)
-    kind: str = Field(default="", max_length=64)
-    #: `waiting` behind another one of its lane, else queued, sending, delivered or parked.
-    state: str = "queued"
-    attempts: int = 0
-    next_attempt_ms: int = Field(sa_type=BigInteger)
-    #: A worker that dies while sending loses its claim at this time.
-    claimed_until_ms: int = Field(default=0, sa_type=BigInteger)
-    created_ms: int = Field(sa_type=BigInteger)
-    finished_ms: int | None = Field(default=None, sa_type=BigInteger, index=True)
-    #: Why it is parked, in a few words; "" when it is not.
-    parked_reason: str = Field(default="", max_length=64)
-
-
-class TargetRow(SQLModel, table=True):
-    """How the deliveries of one target fare: breaker, failures, and since when.
-
-    Apart from the endpoints, so that what happens every second does not look like a change of the
-    configuration. A target without a row is well.
-    """
-
-    __tablename__ = "target"
-
-    #: As in the deliveries: `endpoint:<id>`, `hook:<id>`, `callback:<meeting id>:<n>`.
-    id: str = Field(primary_key=True, max_length=80)
-    last_success_ms: int = Field(default=0, sa_type=BigInteger)
-    #: Since when it has failed without a success; NULL while it is well.
-    failing_since_ms: int | None = Field(default=None, sa_type=BigInteger)
-    failures: int = 0
-    #: Nothing is sent before this time, but one probe at it.
-    open_until_ms: int = Field(default=0, sa_type=BigInteger)
-    #: How often the breaker has opened in a row.
-    trips: int = 0
-    updated_ms: int = Field(default=0, sa_type=BigInteger, index=True)
-
-
-class AttemptRow(SQLModel, table=True):
-    """One HTTP try of a delivery."""
-
-    __tablename__ = "attempt"
-
-    id: int | None = Field(default=None, primary_key=True)
-    delivery_id: str = Field(index=True, max_length=32)
-    number: int
-    at_ms: int = Field(sa_type=BigInteger)
-    took_ms: int
-    status: int | None = None
-    error: str = Field(default="", max_length=255)

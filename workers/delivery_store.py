@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from scheduler import bulk, lanes
 from scheduler.database import Database
-from schemas.tables import DeliveryRow
+from schemas.delivery_tables import DeliveryRow
 from workers import target_store
 from workers.breaker import Change, Health, Probe
 

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from scheduler import bulk, lanes
 from scheduler.database import Database
-from schemas.tables import DeliveryRow
+from schemas.delivery_tables import DeliveryRow
 
 #: Rows of deliveries in one statement.
 ROWS_MAX: Final = 500

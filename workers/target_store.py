@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from schemas.tables import TargetRow
+from schemas.delivery_tables import TargetRow
 from workers.breaker import Change, Health, Probe
 
 _TABLES: Final = TargetRow.metadata.tables

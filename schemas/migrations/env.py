@@ -7,9 +7,11 @@ Never opens a connection or a transaction of its own and never touches logging: 
 from alembic import context
 from sqlmodel import SQLModel
 
-import schemas.tables
+from schemas import delivery_tables, management_tables, tables
 
-assert schemas.tables.MeetingRow.metadata is SQLModel.metadata  # noqa: S101
+assert tables.MeetingRow.metadata is SQLModel.metadata  # noqa: S101
+assert delivery_tables.DeliveryRow.metadata is SQLModel.metadata  # noqa: S101
+assert management_tables.AuditRow.metadata is SQLModel.metadata  # noqa: S101
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -23,8 +23,8 @@ from scheduler.directory import DirectoryWatch
 from scheduler.settings import Settings
 from scheduler.vault import Vault
 from schemas import identifiers
+from schemas.delivery_tables import DeliveryRow
 from schemas.events import Event
-from schemas.tables import DeliveryRow
 from workers.deliveries import Deliveries
 from workers.relay import Relay
 

@@ -12,9 +12,9 @@ from standardwebhooks import Webhook
 from scheduler import endpoints, hooks
 from scheduler.directory import load_directory
 from scheduler.vault import Vault
+from schemas.delivery_tables import DeliveryRow
 from schemas.dialects.checking import Received, check
 from schemas.dialects.names import OF_ENDPOINTS, Dialect
-from schemas.tables import DeliveryRow
 from tests.deliveries.office import Office, office
 from tests.receiver import Receiver, receiving
 from workers import recipients

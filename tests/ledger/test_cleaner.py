@@ -7,7 +7,8 @@ from sqlmodel import SQLModel
 from scheduler.database import Database
 from scheduler.ledger import cleaner
 from scheduler.ledger.interface import Ledger
-from schemas.tables import AttemptRow, DeliveryRow, OutboxRow
+from schemas.delivery_tables import AttemptRow, DeliveryRow
+from schemas.tables import OutboxRow
 from tests.ledger.builders import creating, ended, meeting
 from tests.ledger.conftest import count
 
