@@ -1,23 +1,32 @@
 """One change of the directory: the transaction around it, and finding rows in it.
 
-Owns the raising of the directory version, by which all processes learn of the change. Decides
-nothing about what is changed. Called by the modules of management operations.
+Owns the raising of the directory version, by which all processes learn of the change, and the audit
+of what changed (`audit`), written in the same transaction. Decides nothing about what is changed.
+Called by the modules of management operations.
 """
 
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col
 
-from scheduler.checks import OperationError
+from scheduler import audit
+from scheduler.checks import NotFoundError
 from scheduler.database import Database
 from schemas.tables import Installation
 
 _Row = TypeVar("_Row", bound=SQLModel)
+
+#: Checked once nobody else can change anything: raises when what is changed is no longer what the
+#: caller saw (`If-Match`).
+precondition: ContextVar[Callable[[], Awaitable[None]] | None] = ContextVar(
+    "precondition", default=None
+)
 
 
 @contextlib.asynccontextmanager
@@ -25,13 +34,20 @@ async def change(database: Database) -> AsyncIterator[AsyncSession]:
     """Yield a session in a transaction that raises the directory version.
 
     Raising it first makes operations of all processes wait for one another, so that what the body
-    checks still holds when it writes.
+    checks still holds when it writes. Every row that the session changes is noted in the audit
+    log; what a body changes by statements it notes itself (`audit.note`).
     """
     async with database.write_lock, database.begin() as connection:
         version = col(Installation.directory_version)
         await connection.execute(update(Installation).values({version: version + 1}))
+        check = precondition.get()
+        if check is not None:
+            await check()
         async with AsyncSession(bind=connection, expire_on_commit=False) as session:
-            yield session
+            with audit.watching(session) as seen:
+                yield session
+                await session.flush()
+            await audit.write(session, seen)
             await session.commit()
 
 
@@ -44,10 +60,10 @@ async def find(session: AsyncSession, kind: type[_Row], column: str, value: Any)
 async def get(
     session: AsyncSession, kind: type[_Row], column: str, value: Any, *, what: str
 ) -> _Row:
-    """Return the row whose column has the value; raises `OperationError` when there is none."""
+    """Return the row whose column has the value; raises `NotFoundError` when there is none."""
     row = await find(session, kind, column, value)
     if row is None:
-        raise OperationError(f"there is no {what} {value}")
+        raise NotFoundError(f"there is no {what} {value}")
     return row
 
 

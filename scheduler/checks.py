@@ -84,6 +84,22 @@ class OperationError(Exception):
     """The operation was refused and changed nothing; the message says why in a sentence."""
 
 
+class NotFoundError(OperationError):
+    """What the operation is about does not exist, at least not for who asks."""
+
+
+class ConflictError(OperationError):
+    """It cannot be done as things are now: it is there already, or still in use."""
+
+
+class ForbiddenError(OperationError):
+    """Who asks may not do that."""
+
+
+class UnavailableError(OperationError):
+    """A part of the installation that is needed for it does not answer; try again later."""
+
+
 def name(what: str, entered: str) -> None:
     """Check the name of a pool or a node."""
     if not _NAME.match(entered):

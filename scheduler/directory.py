@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+import orjson
 import structlog
 from sqlalchemy import Table, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,6 +29,7 @@ from scheduler.directory_records import (
 )
 from scheduler.vault import Vault, VaultError
 from schemas.tables import Installation
+from schemas.values import Window
 
 _TABLES: Final = Installation.metadata.tables
 #: Loading may take this long; a slower database counts as not answering.
@@ -42,10 +44,13 @@ async def load_directory(database: Database, vault: Vault) -> Directory:
         version = await _version(connection)
         rows = {
             name: await _rows(connection, _TABLES[name])
-            for name in ("pool", "node", "subscription", "credential", "endpoint")
+            for name in ("pool", "node", "maintenance", "subscription", "credential", "endpoint")
         }
     pools = {row["id"]: _record(Pool, row) for row in rows["pool"]}
-    nodes = {node.id: node for row in rows["node"] if (node := _node(row, vault))}
+    closed = _maintenance(rows["maintenance"])
+    nodes = {
+        node.id: node for row in rows["node"] if (node := _node(row, vault, closed[row["id"]]))
+    }
     subscriptions = {row["id"]: _subscription(row, vault) for row in rows["subscription"]}
     credentials = {
         credential.id: credential
@@ -181,11 +186,31 @@ def _record(kind: type[Any], row: Mapping[str, Any]) -> Any:
     return kind(**{name: row[name] for name in kind.__dataclass_fields__})
 
 
-def _node(row: dict[str, Any], vault: Vault) -> Node | None:
+def _maintenance(rows: Iterable[Mapping[str, Any]]) -> Mapping[int, tuple[Window, ...]]:
+    """Return the windows that are not over by node, in order; a node without any has none."""
+    windows: dict[int, tuple[Window, ...]] = defaultdict(tuple)
+    now_s = _now_ms() // 1000
+    for row in sorted(rows, key=lambda row: (row["start_s"], row["end_s"])):
+        if row["end_s"] > now_s:
+            windows[row["node_id"]] += (Window(row["start_s"], row["end_s"]),)
+    return windows
+
+
+def _node(row: dict[str, Any], vault: Vault, maintenance: tuple[Window, ...]) -> Node | None:
     secrets = _opened(vault, (row["secret"],), kind="node", name=row["name"])
     if not secrets:
         return None
-    return Node(**{name: row[name] for name in Node.__dataclass_fields__} | {"secret": secrets[0]})
+    previous: tuple[str, ...] = ()
+    until_ms = row["previous_until_ms"]
+    if row["previous_secret"] is not None and (until_ms is None or until_ms > _now_ms()):
+        previous = _opened(vault, (row["previous_secret"],), kind="node", name=row["name"])
+    fields = row | {
+        "secret": secrets[0],
+        "previous_secret": "".join(previous),
+        "tags": frozenset(_listed(row["tags"])),
+        "maintenance": maintenance,
+    }
+    return _record(Node, fields)  # type: ignore[no-any-return]
 
 
 def _credential(row: dict[str, Any], subscription: Subscription, vault: Vault) -> Credential | None:
@@ -217,7 +242,7 @@ def _credential(row: dict[str, Any], subscription: Subscription, vault: Vault) -
         duration_max_s=row["duration_max_s"],
         previous_until_ms=row["previous_until_ms"],
         rules=row["rules"],
-        origins=frozenset(row["origins"].split()),
+        origins=frozenset(row["origins"].split()) | subscription.origins,
         jsonp=row["jsonp"],
         draft=row["draft"],
         refused_calls=frozenset(_listed(row["refused_calls"])),
@@ -232,7 +257,13 @@ def _now_ms() -> int:
 def _subscription(row: dict[str, Any], vault: Vault) -> Subscription:
     hashed = row["event_hashed_ids"]
     key = vault.derived(f"event ids of subscription {row['id']}") if hashed else b""
-    return _record(Subscription, row | {"event_id_key": key})  # type: ignore[no-any-return]
+    fields = row | {
+        "event_id_key": key,
+        "node_tags": frozenset(_listed(row["node_tags"])),
+        "refusal_texts": orjson.loads(row["refusal_texts"] or b"{}"),
+        "origins": frozenset(row["origins"].split()),
+    }
+    return _record(Subscription, fields)  # type: ignore[no-any-return]
 
 
 def _endpoint(row: dict[str, Any], vault: Vault) -> Endpoint:

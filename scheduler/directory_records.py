@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from schemas.requested import Terms
+from schemas.values import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,15 @@ class Node:
     health: str
     health_reason: str
     health_ms: int
+    #: How much it is preferred among nodes that are equally full, percent.
+    weight: int = 100
+    tags: frozenset[str] = frozenset()
+    #: Taken by the node as well while its secret is changed; "" when there is none.
+    previous_secret: str = field(default="", repr=False)
+    #: What the node says of itself; "" before it was heard.
+    version: str = ""
+    #: Windows in which it takes no meetings, those that are over left out.
+    maintenance: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,16 @@ class Subscription:
     event_names: bool = False
     #: What people's ids in events are hashed with; empty: they are shown.
     event_id_key: bytes = field(default=b"", repr=False)
+    #: Tags that a node must have, all of them, to take its meetings.
+    node_tags: frozenset[str] = frozenset()
+    #: Language of refusals and of the provider's texts: en or de.
+    language: str = "en"
+    #: Own texts of refusals: by language, then by the key of the refusal.
+    refusal_texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    #: Chat message to a meeting whose window ends; empty: none.
+    overtime_text: str = ""
+    #: Origins that all of its credentials allow besides their own.
+    origins: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

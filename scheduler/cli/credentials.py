@@ -13,7 +13,7 @@ import typer
 
 from scheduler import credentials, operations
 from scheduler.cli import entries, printing
-from scheduler.cli.manage import JsonOption, perform
+from scheduler.cli.performing import JsonOption, perform
 from scheduler.cli.root import app
 from scheduler.trial import trial
 

@@ -12,7 +12,7 @@ import typer
 
 from scheduler import deliveries
 from scheduler.cli import printing
-from scheduler.cli.manage import JsonOption, perform
+from scheduler.cli.performing import JsonOption, perform
 from scheduler.cli.root import app
 from scheduler.deliveries import Wanted
 

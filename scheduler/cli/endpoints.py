@@ -11,7 +11,7 @@ import typer
 
 from scheduler import endpoints
 from scheduler.cli import entries, printing
-from scheduler.cli.manage import JsonOption, perform
+from scheduler.cli.performing import JsonOption, perform
 from scheduler.cli.root import app
 from schemas.dialects.names import Dialect
 

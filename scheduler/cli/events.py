@@ -13,7 +13,7 @@ import typer
 
 from scheduler.assembly import Assembly
 from scheduler.cli import printing
-from scheduler.cli.manage import JsonOption, perform
+from scheduler.cli.performing import JsonOption, perform
 from scheduler.cli.root import app
 from schemas import catalogue, event_documents
 from schemas.dialects.checking import Received, check

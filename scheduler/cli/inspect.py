@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from scheduler import logs, overview
 from scheduler.cli import printing
-from scheduler.cli.manage import JsonOption, perform
+from scheduler.cli.performing import JsonOption, perform
 from scheduler.cli.root import app, settings_or_fail
 from scheduler.settings import descriptions
 

@@ -83,8 +83,9 @@ def main() -> None:
         endpoints,
         events,
         inspect,
-        manage,
+        nodes,
         processes,
+        subscriptions,
     )
 
     app()

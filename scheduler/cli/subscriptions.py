@@ -1,7 +1,6 @@
-"""Commands that configure: node, subscription.
+"""Commands for subscriptions.
 
-Owns options and output only; the work is done by `scheduler.operations`. Secrets are shown once,
-when they are made.
+Owns options and output only; the work is done by `scheduler.operations`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,80 +9,16 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from scheduler import operations
-from scheduler.assembly import Assembly, assembled
+from scheduler.assembly import Assembly
 from scheduler.cli import entries, printing
-from scheduler.cli.root import app, run, settings_or_fail
+from scheduler.cli.performing import JsonOption, perform
+from scheduler.cli.root import app
 from scheduler.database import Database
 
 Result = TypeVar("Result")
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-node = typer.Typer(help="BigBlueButton servers.", no_args_is_help=True)
 subscription = typer.Typer(help="Customers' contracts.", no_args_is_help=True)
-app.add_typer(node, name="node")
 app.add_typer(subscription, name="subscription")
-
-
-def perform(work: Callable[[Assembly], Awaitable[Result]]) -> Result:
-    """Do one piece of management work on the opened parts."""
-    loaded = settings_or_fail()
-
-    async def _work() -> Result:
-        async with assembled(loaded, bus=False) as assembly:
-            return await work(assembly)
-
-    return run(_work(), loaded, "manage")
-
-
-@node.command("add")
-def node_add(
-    name: Annotated[str, typer.Argument(help="Name, for logs and lists.")],
-    url: Annotated[str, typer.Option(help="https://HOST/bigbluebutton/")],
-    secret: Annotated[
-        str, typer.Option(help="Shared secret (`bbb-conf --secret`).", envvar="NODE_SECRET")
-    ],
-    seats: Annotated[int, typer.Option(min=1, help="Users that it carries at once.")],
-    meeting_seats_max: Annotated[
-        int | None, typer.Option(min=1, help="Largest meeting that it takes.")
-    ] = None,
-    pool: Annotated[str, typer.Option(help="Pool; made when it is new.")] = "default",
-) -> None:
-    """Add a node; placement workers use it within a second."""
-
-    async def _work(parts: Assembly) -> None:
-        await operations.ensure_pool(parts.database, pool)
-        await operations.add_node(
-            parts.database,
-            parts.vault,
-            name=name,
-            base_url=url,
-            secret=secret,
-            seats=seats,
-            pool=pool,
-            meeting_seats_max=meeting_seats_max,
-        )
-
-    perform(_work)
-    typer.echo(f"node {name} was added to pool {pool} with {seats} seats")
-
-
-@node.command("list")
-def node_list(*, json: JsonOption = False) -> None:
-    """List the nodes."""
-    rows, names = perform(_with_pools(operations.list_nodes))
-    columns = ["name", "pool", "state", "health", "seats", "meeting_seats_max", "base_url"]
-    printing.table(_rows(rows, columns, names), columns, as_json=json)
-
-
-@node.command("state")
-def node_state(
-    name: str,
-    state: Annotated[str, typer.Argument(help="active, draining or disabled.")],
-) -> None:
-    """Change whether a node takes new meetings."""
-    perform(lambda parts: operations.set_node_state(parts.database, name, state))
-    typer.echo(f"node {name} is {state}")
 
 
 @subscription.command("add")

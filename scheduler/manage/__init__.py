@@ -1,0 +1,1 @@
+"""Operations of management, the same for the HTTP API and the command line."""

@@ -1,0 +1,15 @@
+"""All operations of management and all kinds of long work.
+
+Owns the list; each module beside it says what it offers. Used by the management API, its
+description, and the role that does long work.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from scheduler.manage.operation import Operation
+from scheduler.manage.progress import Work
+
+OPERATIONS: Final[tuple[Operation, ...]] = ()
+
+WORK: Final[Mapping[str, Work]] = {}

@@ -1,0 +1,1 @@
+"""What operations of management take and give."""
