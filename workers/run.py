@@ -17,7 +17,9 @@ from scheduler import operations
 from scheduler.assembly import Assembly
 from scheduler.inbound import Inbound
 from scheduler.ledger.opening import open_ledger
+from scheduler.manage.table import WORK
 from workers.deliveries import Deliveries
+from workers.jobs import Jobs
 from workers.observer import Observer
 from workers.placement import Parts, Placement
 from workers.recordings import Recordings
@@ -27,7 +29,7 @@ from workers.timers import Timers
 log = structlog.get_logger()
 
 #: All roles, in the order in which they start; they stop in reverse.
-ROLES: Final = ("deliveries", "relay", "placement", "observer", "recordings", "timers")
+ROLES: Final = ("deliveries", "relay", "placement", "observer", "recordings", "timers", "jobs")
 
 
 @asynccontextmanager
@@ -86,6 +88,10 @@ async def running(assembly: Assembly, roles: Sequence[str]) -> AsyncIterator[Pla
             timers = Timers(settings, assembly.database, assembly.directory, assembly.bus)
             await timers.start()
             stack.push_async_callback(timers.close)
+        if "jobs" in roles:
+            jobs = Jobs(assembly, WORK)
+            await jobs.start()
+            stack.push_async_callback(jobs.close)
         log.info("roles run", roles=list(roles), pool=settings.pool)
         yield placement
 

@@ -153,7 +153,7 @@ def worker(
     roles: Annotated[
         list[str] | None,
         typer.Argument(
-            help="placement, observer, recordings, timers, relay, deliveries; none means all."
+            help="placement, observer, recordings, timers, relay, deliveries, jobs; none is all."
         ),
     ] = None,
 ) -> None:

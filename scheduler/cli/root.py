@@ -83,6 +83,7 @@ def main() -> None:
         endpoints,
         events,
         inspect,
+        jobs,
         nodes,
         processes,
         subscriptions,

@@ -15,12 +15,15 @@ from sqlalchemy import ColumnElement, Table, delete, select
 from scheduler import hooks
 from scheduler.database import Database
 from scheduler.spool import StoredBodies
+from schemas.management_tables import ErrandRow, JobRow
 from schemas.tables import MeetingRow
 
 #: Rows of one transaction: a few milliseconds, so that nobody waits long for the write lock.
 CHUNK_ROWS: Final = 500
 #: Transactions of one call; what is left is removed by the next.
 CHUNKS_MAX: Final = 2_000
+#: Whoever asked for an errand removes it; what is left of one that died goes after this time.
+_ERRAND_MS: Final = 3_600_000
 
 _TABLES: Final = MeetingRow.metadata.tables
 _MEETING: Final = _TABLES["meeting"]
@@ -32,6 +35,8 @@ _ATTEMPT: Final = _TABLES["attempt"]
 _TARGET: Final = _TABLES["target"]
 _SESSION: Final = _TABLES["session"]
 _HOOK: Final = _TABLES["hook"]
+_JOB: Final = JobRow.metadata.tables["job"]
+_ERRAND: Final = ErrandRow.metadata.tables["errand"]
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +77,8 @@ async def remove_old(
         "target": await _remove(database, _TARGET, silent),
         "session": await _remove(database, _SESSION, _SESSION.c.until_ms <= now_ms),
         "hook": await _remove(database, _HOOK, idle),
+        "job": await _remove(database, _JOB, _JOB.c.finished_ms < before_ms),
+        "errand": await _remove(database, _ERRAND, _ERRAND.c.deadline_ms < now_ms - _ERRAND_MS),
         "spool": await StoredBodies(database).remove_stale(now_ms=now_ms),
     }
     if any(removed.values()):

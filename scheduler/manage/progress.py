@@ -18,7 +18,10 @@ class Progress(Protocol):
     """Where work says how far it is."""
 
     async def report(self, done: int, total: int | None = None, note: str = "") -> None:
-        """Note how much is done, of how much; raises `CancelledWork` when it is to stop."""
+        """Note how much is done, of how much; raises `CancelledWork` when it is to stop.
+
+        It may write, so it must not be called inside a transaction.
+        """
 
 
 #: One kind of long work: takes what was asked for, returns what came of it (both JSON-able). It may

@@ -7,9 +7,11 @@ description, and the role that does long work.
 from collections.abc import Mapping
 from typing import Final
 
+from scheduler.manage import jobs
 from scheduler.manage.operation import Operation
 from scheduler.manage.progress import Work
 
-OPERATIONS: Final[tuple[Operation, ...]] = ()
+OPERATIONS: Final[tuple[Operation, ...]] = (*jobs.OPERATIONS,)
 
+#: By kind: `delivery.replay`; modules have them as `WORK`.
 WORK: Final[Mapping[str, Work]] = {}
