@@ -36,8 +36,14 @@ def split_checksum(raw_query: str) -> tuple[str, list[str]]:
 
     Empty items stay where they are: a client that signs `a=1&` sends `a=1&&checksum=…`.
     """
-    if "checksum=" not in raw_query:
+    count = raw_query.count("checksum=")
+    if count == 0:
         return raw_query, []
+    if count == 1:
+        # Nearly always the one item at the end; this path is taken by every join.
+        query, found_at_end, value = raw_query.rpartition("&checksum=")
+        if found_at_end and "&" not in value:
+            return query, [value]
     kept: list[str] = []
     found: list[str] = []
     for item in raw_query.split("&"):
