@@ -87,6 +87,56 @@ async def test_a_cancellation_from_outside_stays_one() -> None:
         await task
 
 
+async def test_what_the_library_still_does_for_an_end_is_waited_for() -> None:
+    go = asyncio.Event()
+
+    class Connection:
+        """Named like the library's own."""
+
+        async def close(self) -> None:
+            await go.wait()
+
+    Connection.close.__qualname__ = "Connection.close"
+    task = asyncio.create_task(Connection().close())
+    await asyncio.sleep(0)
+    assert not await guard.closers_done(timeout_s=0.01)
+    go.set()
+    assert await guard.closers_done(timeout_s=10)
+    assert task.done()
+
+
+def _others() -> list[asyncio.Task[object]]:
+    return [task for task in asyncio.all_tasks() - {asyncio.current_task()} if not task.done()]
+
+
+async def test_a_closed_bus_leaves_no_task_behind(rabbitmq_url: str, amqp_prefix: str) -> None:
+    bus = RabbitBus(rabbitmq_url, prefix=amqp_prefix, tuning=TUNING)
+    await bus.start()
+    await round_trip(bus)
+    await bus.close()
+    assert _others() == []
+
+
+async def test_a_bus_that_is_closed_while_it_connects_leaves_no_task_behind() -> None:
+    arrived, go = asyncio.Event(), asyncio.Event()
+
+    async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        arrived.set()
+        await go.wait()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        bus = RabbitBus(f"amqp://127.0.0.1:{port}/", tuning=TUNING)
+        bus._publisher.ensure_started()
+        await asyncio.wait_for(arrived.wait(), PATIENCE_S)
+        before = _others()
+        await bus.close()
+        assert len(_others()) < len(before)
+        assert all("silent" in repr(task) for task in _others())
+        go.set()
+
+
 async def test_a_call_without_an_answer_is_a_timeout() -> None:
     with pytest.raises(BusTimeout):
         await guard.call(asyncio.Event().wait(), timeout_s=0.01)

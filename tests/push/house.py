@@ -106,6 +106,11 @@ class House:
             )
         )
 
+    async def fact(self, kind: str) -> dict[str, Any]:
+        """Wait until a kind was told and return the event: others may be told beside it."""
+        events = await self.told(kind)
+        return next(event for event in reversed(events) if event["kind"] == kind)
+
     async def hooks(self, node: int = 0) -> list[str]:
         """Return the addresses of the webhooks on a node."""
         state = await self.control("GET", "state", node=node)

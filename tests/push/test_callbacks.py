@@ -78,9 +78,9 @@ async def test_an_end_that_a_node_calls_back_is_looked_up(tmp_path: Path) -> Non
         assert await made.kinds() == ["meetingCreated"]  # the node says that it goes on
         await made.control("POST", "hooks/forget")
         await made.control("POST", f"meetings/sk-{meeting_id}/end")
-        events = await made.told("meetingEnded")
-        assert events[-1]["callbacks"] == [[END, "endCallbackUrl"]]
-        assert events[-1]["data"] == {"recordingMarks": True}
+        ended = await made.fact("meetingEnded")
+        assert ended["callbacks"] == [[END, "endCallbackUrl"]]
+        assert ended["data"] == {"recordingMarks": True}
 
 
 async def test_a_recording_is_told_when_it_can_be_listed(tmp_path: Path) -> None:
@@ -92,8 +92,7 @@ async def test_a_recording_is_told_when_it_can_be_listed(tmp_path: Path) -> None
         await made.control("POST", f"meetings/{node_id}/users", userID="ada", fullName="Ada")
         await made.control("POST", f"meetings/{node_id}/recording-marks")
         await made.control("POST", f"meetings/{node_id}/end")
-        events = await made.told("recordingReady")
-        ready = events[-1]
+        ready = await made.fact("recordingReady")
         record_id = ready["data"]["recordID"]
         assert ready["callbacks"] == [[READY, "recordingReadyUrl"]]
         assert (ready["meeting_id"], ready["internal_meeting_id"]) == ("room", record_id)
@@ -114,8 +113,7 @@ async def test_without_pushes_the_harvest_finds_what_is_ready(tmp_path: Path) ->
         await made.control("POST", f"meetings/{node_id}/users", userID="ada", fullName="Ada")
         await made.control("POST", f"meetings/{node_id}/recording-marks")
         await made.control("POST", f"meetings/{node_id}/end")
-        events = await made.told("recordingReady")
-        [ready] = [event for event in events if event["kind"] == "recordingReady"]
+        ready = await made.fact("recordingReady")
         assert ready["callbacks"] == [[READY, "recordingReadyUrl"]]
         await asyncio.sleep(1.5)
         assert (await made.kinds()).count("recordingReady") == 1
@@ -127,8 +125,7 @@ async def test_a_dashboard_comes_with_the_callers_ids(tmp_path: Path) -> None:
         node_id = await made.node_id("room")
         await made.control("POST", f"meetings/{node_id}/users", userID="ada", fullName="Ada")
         await made.control("POST", f"meetings/{node_id}/end")
-        events = await made.told("analyticsReady")
-        ready = events[-1]
+        ready = await made.fact("analyticsReady")
         assert ready["callbacks"] == [[DASHBOARD, "analyticsCallbackUrl"]]
         document = ready["data"]["analytics"]
         assert document["meeting_id"] == "room"

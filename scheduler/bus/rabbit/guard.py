@@ -20,6 +20,9 @@ from scheduler.bus.errors import BusLost, BusOverloaded, BusTimeout
 
 T = TypeVar("T")
 
+#: Turns of the event loop without a closer, after which none comes any more.
+QUIET_TURNS = 5
+
 
 class Unroutable(BusLost):
     """No queue took the message: it does not exist at present."""
@@ -31,6 +34,37 @@ class Mismatch(BusLost):
 
 class Locked(BusLost):
     """The name belongs to another connection."""
+
+
+#: What the library leaves running when a connection ends. Each of them ends by itself soon, and
+#: none may be cut off: it would begin another one in a loop that is about to go.
+_CLOSERS = (
+    *("Connection._on_reader_done.", "Connection.close"),
+    *("FutureStore.reject_all", "Base.close"),
+)
+
+
+async def closers_done(*, timeout_s: float) -> bool:
+    """Wait for the tasks in which the library ends connections; tell whether they all ended."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + timeout_s
+    # An ended task's callbacks run one turn later, and they are what begins the next closer.
+    quiet_turns = 0
+    while quiet_turns < QUIET_TURNS:
+        waiting = {task for task in asyncio.all_tasks() if _is_closer(task)}
+        if not waiting:
+            quiet_turns += 1
+            await asyncio.sleep(0)
+            continue
+        quiet_turns = 0
+        if loop.time() >= until:
+            return False
+        await asyncio.wait(waiting, timeout=until - loop.time())
+    return True
+
+
+def _is_closer(task: asyncio.Task[object]) -> bool:
+    return getattr(task.get_coro(), "__qualname__", "").startswith(_CLOSERS)
 
 
 async def call(operation: Awaitable[T], *, timeout_s: float) -> T:

@@ -116,6 +116,8 @@ class Link:
             await self._retire(connection)
         if self._retired:
             await asyncio.gather(*self._retired, return_exceptions=True)
+        if not await guard.closers_done(timeout_s=self.tuning.close_timeout_s):
+            log.info("the library still ends connections", link=self.name)
 
     async def _run(self) -> None:
         pause_s = RECONNECT_MIN_S
