@@ -7,11 +7,15 @@ description, and the role that does long work.
 from collections.abc import Mapping
 from typing import Final
 
-from scheduler.manage import jobs
+from scheduler.manage import audit, jobs, tokens
 from scheduler.manage.operation import Operation
 from scheduler.manage.progress import Work
 
-OPERATIONS: Final[tuple[Operation, ...]] = (*jobs.OPERATIONS,)
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    *jobs.OPERATIONS,
+    *tokens.OPERATIONS,
+    *audit.OPERATIONS,
+)
 
 #: By kind: `delivery.replay`; modules have them as `WORK`.
 WORK: Final[Mapping[str, Work]] = {}
