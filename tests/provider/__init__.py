@@ -1,0 +1,1 @@
+"""Provider endpoints, assets, and what settings of a customer do to its callers."""
