@@ -65,7 +65,7 @@ def test_what_no_waiting_helps_with_says_why() -> None:
     assert "the subscription has 20 seats" in _said(full, permanent=True)
     assert "this credential has" in _said(full, permanent=True, of_credential=True)
     assert "no server takes" in _said(node, permanent=True)
-    assert "auf keinem Server" in _said(node, GERMAN, permanent=True)
+    assert "nimmt kein Server auf" in _said(node, GERMAN, permanent=True)
     assert "but no server can take" in _said(node)
     assert "of this credential are free" in _said(full, of_credential=True)
     assert "dieses Zugangs" in _said(Reason.MAX_MEETINGS, GERMAN, of_credential=True)
