@@ -159,8 +159,9 @@ class UsageRow(SQLModel, table=True):
 
     #: Days since 1970.
     day: int = Field(primary_key=True)
+    subscription_id: int = Field(primary_key=True, index=True)
+    #: 0: the peaks of the whole subscription, and nothing else.
     credential_id: int = Field(primary_key=True)
-    subscription_id: int = Field(index=True)
     creates: int = Field(default=0, sa_type=BigInteger)
     joins: int = Field(default=0, sa_type=BigInteger)
     evictions: int = Field(default=0, sa_type=BigInteger)

@@ -24,6 +24,9 @@ class Installation(SQLModel, table=True):
     #: Grows with every change of pools, nodes, subscriptions, credentials or endpoints; every
     #: process watches it and loads the directory again when it moved.
     directory_version: int = 0
+    #: The greatest id of what was removed from the directory: none is given out again, or old
+    #: meetings, deliveries and lines of the audit log would belong to somebody else.
+    removed_id_max: int = 0
 
 
 class PoolRow(SQLModel, table=True):
@@ -82,6 +85,8 @@ class SubscriptionRow(SQLModel, table=True):
     name: str = Field(default="", max_length=255)
     seats: int
     enabled: bool = True
+    #: Switched off by the provider: the customer cannot switch it on.
+    suspended: bool = False
     meetings_max: int | None = None
     default_seats: int = 10
     default_duration_s: int = 7200
@@ -252,6 +257,8 @@ class MeetingRow(SQLModel, table=True):
     marked: bool = False
     #: Why it is where it is (orjson): what the decision looked at; NULL when nobody noted it.
     why: bytes | None = Field(default=None, sa_type=LargeBinary)
+    #: Until when its seats stand in the usage; 0: nothing was counted yet.
+    counted_s: int = Field(default=0, sa_type=BigInteger)
 
 
 class RecordingRow(SQLModel, table=True):

@@ -59,6 +59,12 @@ def create(shard: Shard, turn: Turn, envelope: Envelope, command: CreateCommand)
         _repeated(shard, turn, envelope, command, shard.lives[verdict.meeting])
     else:
         turn.count(verdict.reason.value)
+        shard.usage.refused(
+            *(turn.batch, verdict.reason),
+            subscription=command["subscription"],
+            credential=command["credential"],
+            now_s=turn.now_s,
+        )
         answer = refusal(verdict, turn.now_s)
         shard.answer(turn, envelope, command["id"], answer, store=True)
         if verdict.reason not in _WITHOUT_FIGURES:
@@ -93,6 +99,8 @@ def _enabled(shard: Shard, command: CreateCommand) -> bool:
         and credential.enabled
         and credential.subscription.enabled
         and credential.subscription_id == command["subscription"]
+        # It may have moved to another pool while the command was on its way.
+        and credential.subscription.pool_id == shard.pool_id
         and credential.subscription_id in shard.pool.subscriptions
     )
 

@@ -49,6 +49,9 @@ def join(shard: Shard, turn: Turn, envelope: Envelope, command: JoinCommand) -> 
             answer["granted"] = granted
     else:
         turn.count("joinRefused")
+        if not gate.contested():  # else the gateway asks again
+            record = item.record
+            shard.usage.add(turn.batch, record, "refused_joins", now_s=turn.now_s)
         answer = {
             "ok": False,
             "reason": Reason.MAX_PARTICIPANTS.value,

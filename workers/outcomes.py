@@ -139,6 +139,13 @@ def failed(shard: Shard, turn: Turn, item: Live, outcome: PlaceFailed, *, tries_
             )
             return
     turn.count("released")
+    if item.record.parent_id is None:
+        shard.usage.refused(
+            *(turn.batch, Reason.NO_NODE),
+            subscription=item.record.subscription_id,
+            credential=item.record.credential_id,
+            now_s=turn.now_s,
+        )
     answer: Answer = {
         "ok": False,
         "reason": Reason.NO_NODE.value,

@@ -328,6 +328,9 @@ class Placement:
 
     async def _commit(self, turn: Turn) -> None:
         joins.write(turn)
+        if self._shard is not None:
+            shown = (item.record for item in turn.shown.values())
+            self._shard.usage.write(turn.batch, shown, now_s=turn.now_s)
         if turn.batch.is_empty():
             return
         ends = any(isinstance(call, EndCall) for call in turn.calls)

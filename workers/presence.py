@@ -48,6 +48,9 @@ class Presence:
     pushed: bool = False
     #: What the person's last coming is known by, for the going.
     known_as: str = ""
+    #: When the person last came; from when to when it was there, until that is counted.
+    since_ms: int = 0
+    stays: list[tuple[int, int]] = field(default_factory=list)
 
     # --- pushed events
 
@@ -151,11 +154,13 @@ class Presence:
     def _come(self, visit: str, at_ms: int, *, pushed: bool) -> Change:
         self.present, self.joins, self.pushed = True, self.joins + 1, pushed
         self.changed_ms, self.known_as = at_ms, visit
+        self.since_ms = at_ms
         return Change(came=True, visit=visit)
 
     def _go(self, at_ms: int, *, pushed: bool) -> Change:
         self.present, self.pushed = False, pushed
         self.changed_ms = max(self.changed_ms, at_ms)
+        self.stays.append((self.since_ms, at_ms))
         return Change(came=False, visit=self.known_as)
 
     # --- over to the next worker
@@ -182,6 +187,7 @@ def stored(
     """Return a person as a worker left them."""
     made = Presence(present, moderator, joins, changed_ms, pushed=bool(visits))
     if present:
+        made.since_ms = changed_ms
         made.visits = dict(_visits(visits.split(",")))
         made.heard = dict(made.visits)
         made.known_as = next(iter(made.visits), "")

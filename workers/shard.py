@@ -7,7 +7,7 @@ placement loop does that with the finished turn. A turn that could not be commit
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 import orjson
@@ -21,12 +21,13 @@ from scheduler.ledger.records import AttendeeItem, Batch, MeetingRecord
 from schemas import refusals
 from schemas.events import Event, EventKind
 from schemas.messages import Answer, NodeHealth
-from schemas.values import EndReason, MeetingState, Reason, Window
+from schemas.values import EndReason, MeetingState, Mode, Reason, Window
 from workers import live as lives
 from workers import presence
 from workers.announcements import Bookings, Refusals
 from workers.live import About, Live
 from workers.presence import Change
+from workers.usage import Tally
 
 log = structlog.get_logger()
 
@@ -127,12 +128,22 @@ class Shard:
         self.refusals = Refusals()
         #: Bookings that are to be announced before they begin.
         self.bookings = Bookings(booking_notice_s)
+        #: What its meetings use.
+        self.usage = Tally()
         self._recent: dict[str, Answer] = {}
         self._recent_until: deque[tuple[int, str]] = deque()
 
     def follow(self, directory: Directory) -> None:
-        """Take over nodes, subscriptions and credentials of this pool as they are configured."""
+        """Take over rules, nodes, subscriptions and credentials of this pool as configured."""
         self.directory = directory
+        if (pool := directory.pools.get(self.pool_id)) is not None:
+            self.pool.rules = replace(
+                self.pool.rules,
+                mode=Mode(pool.mode),
+                keep_free=pool.keep_free,
+                large_seats=pool.large_seats,
+                evict_across_subscriptions=pool.evict_across_subscriptions,
+            )
         nodes = {node.id: node for node in directory.nodes.values() if node.pool_id == self.pool_id}
         for node_id in [known for known in self.pool.nodes if known not in nodes]:
             if any(item.record.node_id == node_id for item in self.lives.values()):
@@ -191,6 +202,9 @@ class Shard:
                 found.users[user] = presence.stored(
                     *(present, moderator, joins), changed_ms=changed_ms, visits=visits
                 )
+        self.usage.restore(
+            ((item.record, item.connected) for item in self.lives.values()), now_s=self.pool.now_s
+        )
         self.pool.restore(
             *(
                 books.Meeting(
@@ -350,8 +364,17 @@ class Shard:
                 *(person.joins, person.changed_ms, person.dumped()),
             )
         )
+        came = sum(change.came for change in changes)
+        stays, person.stays = person.stays, []
+        self.usage.moved(
+            *(turn.batch, item.record),
+            came=came,
+            went=len(changes) - came,
+            stays=stays,
+            now_s=turn.now_s,
+        )
         gate = self.root(item).gate
-        joins = person.joins - sum(change.came for change in changes)
+        joins = person.joins - came
         for change in changes:
             joins += change.came
             kind = EventKind.USER_JOINED if change.came else EventKind.USER_LEFT
@@ -380,6 +403,7 @@ class Shard:
         self, turn: Turn, item: Live, kind: EventKind, fact: str, about: About = lives.NOTHING
     ) -> None:
         """Write one event; `fact` makes it unique within the meeting."""
+        self.usage.told(turn.batch, item.record, kind, now_s=turn.now_s)
         self.write(turn, item.event(kind, turn.now_ms, about), fact)
 
     def write(self, turn: Turn, event: Event, fact: str) -> None:

@@ -7,6 +7,8 @@ those of `schemas.tables`. Used by the placement worker, and by everybody who re
 from dataclasses import dataclass, field, fields
 from typing import Final, NamedTuple, TypeAlias
 
+from scheduler.usage import UsageKey
+
 
 @dataclass(slots=True)
 class MeetingRecord:
@@ -34,6 +36,8 @@ class MeetingRecord:
     parent_id: str | None = None
     gate: bytes | None = None
     marked: bool = False
+    #: Until when its seats stand in the usage; 0: nothing was counted yet.
+    counted_s: int = 0
 
 
 #: Names of the columns in the order of the fields.
@@ -56,6 +60,7 @@ MUTABLE_COLUMNS: Final = (
     "internal_id",
     "gate",
     "marked",
+    "counted_s",
 )
 
 
@@ -97,16 +102,24 @@ class Batch:
     events: list[EventItem] = field(default_factory=list)
     #: Users seen in meetings; the last item for a user wins.
     attendees: list[AttendeeItem] = field(default_factory=list)
+    #: What customers used, to be added to their rows; see `scheduler.usage`.
+    usage: dict[UsageKey, list[int]] = field(default_factory=dict)
 
     def is_empty(self) -> bool:
         """Tell whether there is nothing to write."""
-        return not (self.created or self.changed or self.answers or self.events or self.attendees)
+        return not any(
+            (self.created, self.changed, self.answers, self.events, self.attendees, self.usage)
+        )
 
     def updates(self) -> list[MeetingRecord]:
         """Return the changed rows, those that give up their key first."""
         rows = [row for row in self.changed.values() if row.id not in self.created]
         rows.sort(key=lambda row: row.live_key is not None)
         return rows
+
+    def usage_rows(self) -> list[tuple[int, ...]]:
+        """Return key and values of the usage, in an order that all writers keep."""
+        return [(*key, *values) for key, values in sorted(self.usage.items())]
 
     def last_attendees(self) -> list[AttendeeItem]:
         """Return one item per user of a meeting, the last one."""

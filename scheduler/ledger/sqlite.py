@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from scheduler import database as databases
+from scheduler import usage
 from scheduler.database import Database
 from scheduler.ledger import loading
 from scheduler.ledger.errors import BatchRefused, CommitUnknown, LedgerError, StoreDown
@@ -39,6 +40,17 @@ _ATTENDEE: Final = (
     " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (meeting_id, user_id) DO UPDATE SET"
     " present = excluded.present, moderator = excluded.moderator, joins = excluded.joins,"
     " changed_ms = excluded.changed_ms, visits = excluded.visits"
+)
+_USAGE: Final = "INSERT INTO usage ({}) VALUES ({}) ON CONFLICT ({}) DO UPDATE SET {}".format(  # noqa: S608  # our own names
+    ", ".join((*usage.KEY, *usage.COLUMNS)),
+    ", ".join("?" * len((*usage.KEY, *usage.COLUMNS))),
+    ", ".join(usage.KEY),
+    ", ".join(
+        (
+            *(f"{name} = {name} + excluded.{name}" for name in usage.SUMS),
+            *(f"{name} = max({name}, excluded.{name})" for name in usage.PEAKS),
+        )
+    ),
 )
 
 _created_values: Final = attrgetter(*MEETING_COLUMNS)
@@ -144,3 +156,5 @@ def _write(connection: sqlite3.Connection, pool_id: int, epoch: int, batch: Batc
         connection.executemany(_ATTENDEE, batch.attendees)
     if batch.events:
         connection.executemany(_EVENT, batch.events)
+    if batch.usage:
+        connection.executemany(_USAGE, batch.usage_rows())

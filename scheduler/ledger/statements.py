@@ -11,6 +11,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
+from scheduler import usage
 from scheduler.ledger.records import MEETING_COLUMNS, MUTABLE_COLUMNS, Batch
 
 #: SQL types of the columns, as arrays of them travel.
@@ -21,8 +22,12 @@ _TYPES: Final = {
     ),
     "integer": (
         *("pool_id", "subscription_id", "credential_id", "node_id", "seats", "version", "joins"),
+        *("day", *usage.PEAKS),
     ),
-    "bigint": ("start_s", "end_s", "updated_ms", "ended_ms", "at_ms", "changed_ms"),
+    "bigint": (
+        *("start_s", "end_s", "updated_ms", "ended_ms", "at_ms", "changed_ms", "counted_s"),
+        *(name for name in usage.SUMS if name != "joins"),
+    ),
     "boolean": ("live", "present", "moderator", "marked"),
     "bytea": ("doc", "bound", "gate", "answer", "body"),
 }
@@ -35,10 +40,18 @@ _ATTENDEE: Final = (
     *("present", "moderator", "joins", "changed_ms", "visits"),
 )
 _EVENT: Final = ("event_id", "meeting_id", "fact", "body", "at_ms")
+_USAGE: Final = (*usage.KEY, *usage.COLUMNS)
 
 #: Locks the row as an update would, not FOR SHARE: a successor that waits to raise the epoch then
 #: stands in line before this writer's next batch instead of being overtaken again and again.
 _FENCE: Final = "fence AS (SELECT FROM pool WHERE id = $1 AND epoch = $2 FOR NO KEY UPDATE)"
+
+_ADD: Final = f"ON CONFLICT ({', '.join(usage.KEY)}) DO UPDATE SET " + ", ".join(
+    (
+        *(f"{name} = usage.{name} + excluded.{name}" for name in usage.SUMS),
+        *(f"{name} = greatest(usage.{name}, excluded.{name})" for name in usage.PEAKS),
+    )
+)
 
 _Row: TypeAlias = Sequence[Any]
 _changed_values: Final[Callable[[Any], _Row]] = attrgetter(*_CHANGED)
@@ -63,12 +76,15 @@ def commit_statement(batch: Batch) -> tuple[str, list[object]]:
         arguments += _columns(batch.last_attendees())
     if batch.events:
         arguments += _columns(batch.events)
+    if batch.usage:
+        arguments += _columns(batch.usage_rows())
     text = _statement(
         changed=bool(updates),
         created=bool(batch.created),
         answers=bool(batch.answers),
         attendees=bool(batch.attendees),
         events=bool(batch.events),
+        counted=bool(batch.usage),
     )
     if updates:
         arguments.append(len(updates))
@@ -81,7 +97,7 @@ def _columns(rows: Iterable[_Row]) -> Iterable[object]:
 
 @cache
 def _statement(
-    *, changed: bool, created: bool, answers: bool, attendees: bool, events: bool
+    *, changed: bool, created: bool, answers: bool, attendees: bool, events: bool, counted: bool
 ) -> str:
     parts = [_FENCE]
     used = 2
@@ -124,6 +140,10 @@ def _statement(
         conflict = "ORDER BY new.position ON CONFLICT (meeting_id, fact) DO NOTHING"
         text = insert("outbox", _EVENT, new(_EVENT), conflict=conflict)
         parts.append(f"events AS ({text})")
+    if counted:
+        # In the order of their keys, so that no two writers ever wait for each other.
+        text = insert("usage", _USAGE, new(_USAGE), conflict=f"ORDER BY new.position {_ADD}")
+        parts.append(f"counted AS ({text})")
     # A missing row divides by zero: the way for a single statement to undo itself.
     check = (
         f" / (CASE WHEN (SELECT count(*) FROM changed) = ${used + 1}::bigint"

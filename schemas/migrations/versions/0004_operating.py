@@ -13,7 +13,11 @@ depends_on = None
 
 _EMPTY = sa.text("''")
 _COLUMNS = {
-    "meeting": (("why", sa.LargeBinary(), None),),
+    "installation": (("removed_id_max", sa.Integer(), sa.text("0")),),
+    "meeting": (
+        ("why", sa.LargeBinary(), None),
+        ("counted_s", sa.BigInteger(), sa.text("0")),
+    ),
     "node": (
         ("weight", sa.Integer(), sa.text("100")),
         ("tags", sa.String(1024), _EMPTY),
@@ -22,6 +26,7 @@ _COLUMNS = {
         ("version", sa.String(64), _EMPTY),
     ),
     "subscription": (
+        ("suspended", sa.Boolean(), sa.false()),
         ("node_tags", sa.String(1024), _EMPTY),
         ("language", sa.String(8), sa.text("'en'")),
         ("refusal_texts", sa.String(), _EMPTY),
@@ -111,8 +116,8 @@ def _create_usage() -> None:
     op.create_table(
         "usage",
         sa.Column("day", sa.Integer(), nullable=False),
-        sa.Column("credential_id", sa.Integer(), nullable=False),
         sa.Column("subscription_id", sa.Integer(), nullable=False),
+        sa.Column("credential_id", sa.Integer(), nullable=False),
         sa.Column("creates", sa.BigInteger(), nullable=False),
         sa.Column("joins", sa.BigInteger(), nullable=False),
         sa.Column("evictions", sa.BigInteger(), nullable=False),
@@ -130,7 +135,7 @@ def _create_usage() -> None:
         sa.Column("peak_seats", sa.Integer(), nullable=False),
         sa.Column("peak_users", sa.Integer(), nullable=False),
         sa.Column("peak_meetings", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("day", "credential_id"),
+        sa.PrimaryKeyConstraint("day", "subscription_id", "credential_id"),
     )
     op.create_index("ix_usage_subscription_id", "usage", ["subscription_id"])
 
