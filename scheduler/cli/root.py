@@ -73,8 +73,8 @@ def run(work: Coroutine[Any, Any, Result], loaded: Settings, role: str) -> Resul
         printing.fail(f"a service cannot be reached: {error}")
 
 
-def main() -> None:
-    """Run the command line."""
+def commands() -> typer.Typer:
+    """Return the command line with all of its commands."""
     # Each module registers its commands with `app`.
     from scheduler.cli import (  # noqa: F401
         bench,
@@ -89,4 +89,9 @@ def main() -> None:
         subscriptions,
     )
 
-    app()
+    return app
+
+
+def main() -> None:
+    """Run the command line."""
+    commands()()

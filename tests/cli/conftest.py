@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.installation import Result, run_command
+from tests.commands import Result, run_inside
 
 NODE_SECRET = "canary-node-secret-3Lk8"
 
@@ -28,7 +28,7 @@ class Place:
         """
         given = {"SEATKEEP_DATA_DIR": str(self.directory / "data"), "COLUMNS": "100"}
         given |= {f"SEATKEEP_{name.upper()}": value for name, value in environment.items()}
-        result = run_command(*arguments, directory=self.directory, environment=given)
+        result = run_inside(*arguments, directory=self.directory, environment=given)
         self.printed.append(result.output + result.errors)
         assert "Traceback" not in result.errors, result.errors
         assert "Traceback" not in result.output, result.output

@@ -7,21 +7,8 @@ from typer.core import TyperGroup
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from scheduler.cli import (
-    bench,
-    credentials,
-    deliveries,
-    endpoints,
-    events,
-    inspect,
-    manage,
-    processes,
-    root,
-)
+from scheduler.cli import root
 from tests.cli.conftest import Place
-
-#: Importing a module is what registers its commands.
-MODULES = (bench, credentials, deliveries, endpoints, events, inspect, manage, processes)
 
 
 def _commands() -> Iterator[tuple[str, ...]]:
@@ -29,7 +16,7 @@ def _commands() -> Iterator[tuple[str, ...]]:
     while waiting:
         path = waiting.pop()
         yield path
-        command = get_command(root.app)
+        command = get_command(root.commands())
         for name in path:
             assert isinstance(command, TyperGroup)
             command = command.commands[name]
@@ -39,7 +26,7 @@ def _commands() -> Iterator[tuple[str, ...]]:
 
 @pytest.mark.parametrize("path", sorted(_commands()), ids=" ".join)
 def test_every_command_has_a_help(path: tuple[str, ...]) -> None:
-    result = CliRunner().invoke(root.app, [*path, "--help"])
+    result = CliRunner().invoke(root.commands(), [*path, "--help"])
     assert result.exit_code == 0, result.output
     assert "Usage:" in result.output
     # A sentence of its own, not the usage alone.

@@ -7,7 +7,6 @@ behind the command line, since a hundred commands would take minutes. Used by th
 
 import asyncio
 import json
-import subprocess
 import time
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -20,14 +19,14 @@ from scheduler import operations
 from scheduler.database import Database
 from scheduler.settings import Settings
 from scheduler.vault import Vault
+from tests.commands import Result, run_inside
 from tests.journeys.client import Client
 from tests.services import programs
-from tests.services.processes import SEATKEEP, ProductProcess
+from tests.services.processes import ProductProcess
 
 #: Planted secrets: no answer, no log and no database file may show them.
 NODE_SECRET = "canary-of-the-nodes-4Jx9"
 CREDENTIAL_SECRET = "canary-of-the-credentials-7Wq2"
-COMMAND_TIMEOUT_S = 60.0
 NODES = 6
 NODE_SEATS = 1_000
 #: Subscriptions and their seats; a test that counts seats has one of its own.
@@ -48,15 +47,6 @@ SUBSCRIPTIONS = {
     "clumsy": 20,
     "planted": 20,
 }
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a command printed."""
-
-    exit_code: int
-    output: str
-    errors: str
 
 
 @dataclass
@@ -162,7 +152,7 @@ class Installation:
     async def command(self, *arguments: str) -> Result:
         """Run a command of the product to its end."""
         return await asyncio.to_thread(
-            run_command, *arguments, directory=self.directory, environment=self.environment
+            run_inside, *arguments, directory=self.directory, environment=self.environment
         )
 
     async def status(self) -> dict[str, Any]:
@@ -171,7 +161,7 @@ class Installation:
 
     def status_now(self) -> dict[str, Any]:
         """Return the same to a fixture that has no event loop."""
-        result = run_command(
+        result = run_inside(
             "status", "--json", directory=self.directory, environment=self.environment
         )
         assert result.exit_code == 0, result.errors
@@ -190,23 +180,6 @@ async def node_state(session: aiohttp.ClientSession, base_url: str) -> dict[str,
     async with session.get(url) as response:
         state: dict[str, Any] = await response.json()
         return state
-
-
-def run_command(
-    *arguments: str, directory: Path, environment: Mapping[str, str] | None = None
-) -> Result:
-    """Run `seatkeep` to its end, with nothing of this process's own settings."""
-    done = subprocess.run(
-        [SEATKEEP, *arguments],
-        cwd=directory,
-        env={**programs.inherited_environment(), "HOME": str(directory), **(environment or {})},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        timeout=COMMAND_TIMEOUT_S,
-        text=True,
-    )
-    return Result(done.returncode, done.stdout, done.stderr)
 
 
 def run_apart(work: Coroutine[Any, Any, None]) -> None:

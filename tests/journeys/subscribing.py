@@ -12,8 +12,8 @@ from tests.applications.bbb_webhooks import Generation, WebhooksApplication
 from tests.applications.draft import DraftApplication
 from tests.applications.heard import Fact, Notebook
 from tests.applications.signed_json import SignedApplication
+from tests.commands import Result
 from tests.journeys.client import Client
-from tests.journeys.installation import Result
 from tests.receiver import Behaviour, Receiver
 
 ENDPOINT_SECRET = "secret-of-one-endpoint-3Kp8"

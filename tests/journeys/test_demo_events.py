@@ -17,9 +17,9 @@ import pytest
 from tests import receiver as receivers
 from tests.applications import tokens
 from tests.applications.heard import Fact
+from tests.commands import Result, run_inside
 from tests.journeys.client import SCOPED_ID, Client
 from tests.journeys.conftest import Demo
-from tests.journeys.installation import Result, run_command
 from tests.journeys.subscribing import subscribe
 from tests.receiver import Receiver
 from tests.services.ports import free_port
@@ -69,7 +69,7 @@ class Teller:
 
     async def __call__(self, *arguments: str) -> Result:
         return await asyncio.to_thread(
-            run_command,
+            run_inside,
             *arguments,
             directory=self._demo.directory,
             environment=self._demo.environment,

@@ -13,10 +13,11 @@ import pytest
 
 from tests import receiver as receivers
 from tests.applications import tokens
+from tests.commands import run_inside
 from tests.journeys.client import SCOPED_ID, Client
 from tests.journeys.conftest import Demo
 from tests.journeys.hearing import heard
-from tests.journeys.installation import Installation, node_state, run_command
+from tests.journeys.installation import Installation, node_state
 from tests.receiver import Receiver
 
 USER_EVENTS = {"userJoined", "userLeft"}
@@ -108,7 +109,7 @@ async def test_a_callback_to_an_address_that_is_not_allowed_is_never_sent(
     client = demo.client(session)
     add = ("endpoint", "add", "demo", receiver.url("/events"))
     result = await asyncio.to_thread(
-        run_command, *add, directory=demo.directory, environment=demo.environment
+        run_inside, *add, directory=demo.directory, environment=demo.environment
     )
     assert result.exit_code == 0, result.errors
     created = await client.call(
