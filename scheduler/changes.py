@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col
 
@@ -68,10 +68,30 @@ async def get(
 
 
 async def insert(session: AsyncSession, row: _Row) -> _Row:
-    """Add a row, so that it has its id."""
+    """Add a row, so that it has its id: one that nothing ever had, even if that was removed."""
+    if session.get_bind().dialect.name == "sqlite" and getattr(row, "id", 0) is None:
+        # SQLite would give the id of what was added last and then removed to the next one.
+        ids = type(row).metadata.tables[str(row.__tablename__)].c.id
+        greatest = await session.scalar(select(func.max(ids)))
+        removed = await session.scalar(select(col(Installation.removed_id_max)))
+        row.id = max(greatest or 0, removed or 0) + 1
     session.add(row)
     await session.flush()
     return row
+
+
+async def remove(session: AsyncSession, row: SQLModel) -> None:
+    """Remove a row whose id is a number; the id is not given out again."""
+    removed = col(Installation.removed_id_max)
+    number: int = row.id  # type: ignore[attr-defined]  # as said
+    await session.execute(
+        update(Installation)
+        .where(removed < number)
+        .values({removed: number})
+        .execution_options(synchronize_session=False)
+    )
+    await session.delete(row)
+    await session.flush()
 
 
 def row_id(value: int | None) -> int:

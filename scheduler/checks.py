@@ -8,9 +8,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, get_args
 
+import orjson
 from yarl import URL
 
-from schemas import catalogue, checksum
+from schemas import catalogue, checksum, refusals
 from schemas import rules as parameter_rules
 from schemas.dialects.names import OF_ENDPOINTS
 from schemas.values import Mode
@@ -42,11 +43,13 @@ _TEXTS: Final = {
     "label": 255,
     "welcome_text": 100_000,
     "moderator_text": 100_000,
+    "overtime_text": 500,
     "rules": 100_000,
     "hosts": HOSTS_CHARACTERS_MAX,
     "algorithms": 255,
     "origins": 4_096,
     "refused_calls": 1_024,
+    "node_tags": 1_024,
     "external_id": 256,
     "kinds": 4_096,
     "url": 2_048,
@@ -56,6 +59,7 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "mode": tuple(mode.value for mode in Mode),
     "dialect": OF_ENDPOINTS,
     "ordering": ("strict", "relaxed"),
+    "language": refusals.LANGUAGES,
 }
 
 #: The calls that a credential may have refused.
@@ -73,6 +77,7 @@ API_CALLS: Final = frozenset(
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 _ENDS_LIKE_A_SUB: Final = re.compile(r"-[0-9]*\Z")
+_TAG: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 _HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?\Z")
 _ORIGIN: Final = re.compile(r"https?://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?\Z")
 _PRINTABLE: Final = re.compile(r"[!-~]+\Z")
@@ -162,7 +167,9 @@ def fields(entered: Mapping[str, Any], kind: type[Any]) -> dict[str, Any]:
             raise OperationError(f"{field} cannot be set; {_either(kind.__annotations__)} can")
         if value is None and type(None) in get_args(kind.__annotations__[field]):
             continue
-        if field in _LISTS:
+        if field == "refusal_texts":
+            stored[field] = refusal_texts(value)
+        elif field in _LISTS:
             text(field, value)
             stored[field] = _LISTS[field](value)
         elif field in _NUMBERS:
@@ -230,6 +237,33 @@ def kinds(entered: str) -> str:
             )
         found.add(kind.value)
     return ",".join(sorted(found))
+
+
+def tags(entered: str) -> str:
+    """Return tags of nodes, comma-separated."""
+    found = sorted(set(_words(entered)))
+    for tag in found:
+        if not _TAG.match(tag):
+            raise OperationError(
+                "a tag is 1 to 63 small letters, digits, '.', '_' and '-', and begins with a letter"
+                f" or digit; {tag!r} is not"
+            )
+    return ",".join(found)
+
+
+def refusal_texts(entered: object) -> str:
+    """Return own texts of refusals as JSON: by language, then by the key of the refusal."""
+    if not isinstance(entered, Mapping) or not all(
+        isinstance(texts, Mapping) and all(isinstance(text, str) for text in texts.values())
+        for texts in entered.values()
+    ):
+        raise OperationError('refusal_texts are by language and key: {"en": {"notFound": "…"}}')
+    try:
+        refusals.check_texts(entered)
+    except ValueError as error:
+        raise OperationError(str(error)) from error
+    stored = {language: dict(texts) for language, texts in entered.items() if texts}
+    return orjson.dumps(stored, option=orjson.OPT_SORT_KEYS).decode() if stored else ""
 
 
 def _words(entered: str) -> list[str]:
@@ -312,5 +346,6 @@ _LISTS: Final[dict[str, Callable[[str], str]]] = {
     "refused_calls": refused_calls,
     "rules": rules,
     "kinds": kinds,
+    "node_tags": tags,
     "url": endpoint_url,
 }

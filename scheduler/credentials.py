@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from scheduler import changes, checks
-from scheduler.checks import OperationError
+from scheduler.checks import ConflictError, NotFoundError, OperationError
 from scheduler.database import Database
 from scheduler.directory_records import credential_name, slug_and_sub
 from scheduler.operations import NewCredential, new_secret
@@ -71,7 +71,7 @@ async def rotate(
         until_ms = row.previous_until_ms
         if row.previous_secret is not None and (until_ms is None or until_ms > now_ms):
             # A third secret would silently shut out whoever still uses the first.
-            raise OperationError(
+            raise ConflictError(
                 f"a rotation of {full} lasts already; end it with `credential revoke {full}`"
             )
         row.previous_secret = row.secret if overlap_s else None
@@ -85,7 +85,7 @@ async def revoke_previous(database: Database, name: str) -> None:
     async with changes.change(database) as session:
         row, full = await _named(session, name)
         if row.previous_secret is None:
-            raise OperationError(f"{full} has one secret only; there is nothing to revoke")
+            raise ConflictError(f"{full} has one secret only; there is nothing to revoke")
         row.previous_secret = row.previous_until_ms = None
 
 
@@ -153,7 +153,7 @@ async def _named(session: AsyncSession, name: str) -> tuple[CredentialRow, str]:
     )
     row = found.first()
     if row is None:
-        raise OperationError(f"there is no credential {name}")
+        raise NotFoundError(f"there is no credential {name}")
     return row, credential_name(slug, sub)
 
 
@@ -162,4 +162,4 @@ async def _free_hosts(session: AsyncSession, row: CredentialRow, hosts: str) -> 
     wanted = set(filter(None, hosts.split(",")))
     for other in await session.scalars(select(CredentialRow)):
         if other.id != row.id and (taken := wanted & set(other.hosts.split(","))):
-            raise OperationError(f"the host {min(taken)} belongs to another credential")
+            raise ConflictError(f"the host {min(taken)} belongs to another credential")

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from scheduler import changes, endpoints, lanes, outbox
-from scheduler.checks import OperationError
+from scheduler.checks import ConflictError, NotFoundError, OperationError
 from scheduler.database import Database
 from schemas import events
 from schemas.delivery_tables import DeliveryRow
@@ -112,7 +112,7 @@ async def shown(database: Database, delivery_id: str) -> dict[str, Any]:
         found = await connection.execute(select(_DELIVERY).where(_DELIVERY.c.id == delivery_id))
         row = found.mappings().first()
         if row is None:
-            raise OperationError(f"there is no delivery {delivery_id}")
+            raise NotFoundError(f"there is no delivery {delivery_id}")
         attempts = await connection.execute(
             select(_ATTEMPT).where(_ATTEMPT.c.delivery_id == delivery_id).order_by(_ATTEMPT.c.id)
         )
@@ -260,9 +260,9 @@ async def _check_on(database: Database, endpoint: int) -> None:
         )
         enabled = found.scalar_one_or_none()
     if enabled is None:
-        raise OperationError(f"there is no endpoint {endpoint}")
+        raise NotFoundError(f"there is no endpoint {endpoint}")
     if not enabled:
-        raise OperationError(f"the endpoint {endpoint} is switched off: enable it first")
+        raise ConflictError(f"the endpoint {endpoint} is switched off: enable it first")
 
 
 async def switch_off(
@@ -278,7 +278,7 @@ async def switch_off(
             return await endpoints.disable(
                 database, int(name), reason=reason, failing_since_ms=failing_since_ms
             )
-        except OperationError:
+        except NotFoundError:
             return False  # it was removed in the meantime
     if kind != "hook":
         return False

@@ -258,6 +258,7 @@ def _subscription(row: dict[str, Any], vault: Vault) -> Subscription:
     hashed = row["event_hashed_ids"]
     key = vault.derived(f"event ids of subscription {row['id']}") if hashed else b""
     fields = row | {
+        "enabled": row["enabled"] and not row["suspended"],
         "event_id_key": key,
         "node_tags": frozenset(_listed(row["node_tags"])),
         "refusal_texts": orjson.loads(row["refusal_texts"] or b"{}"),

@@ -62,6 +62,7 @@ class Subscription:
     slug: str
     name: str
     seats: int
+    #: Switched on, and not suspended by the provider.
     enabled: bool
     meetings_max: int | None
     default_seats: int

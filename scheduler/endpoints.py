@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from scheduler import changes, checks, outbox
-from scheduler.checks import OperationError
+from scheduler.checks import ConflictError, NotFoundError, OperationError
 from scheduler.database import Database
 from scheduler.directory_records import credential_name, slug_and_sub
 from scheduler.vault import Vault
@@ -138,7 +138,7 @@ async def ping(database: Database, endpoint_id: int) -> str:
     async with database.write_lock, database.session() as session:
         row = await _get(session, endpoint_id)
         if not row.enabled:
-            raise OperationError(f"the endpoint {endpoint_id} is switched off: enable it first")
+            raise ConflictError(f"the endpoint {endpoint_id} is switched off: enable it first")
         event_id = await _tell(session, EventKind.PING, row, {"endpoint": endpoint_id})
         await session.commit()
     return event_id
@@ -147,7 +147,7 @@ async def ping(database: Database, endpoint_id: int) -> str:
 async def remove(database: Database, endpoint_id: int) -> None:
     """Remove an endpoint; what is still queued for it is parked when its turn comes."""
     async with changes.change(database) as session:
-        await session.delete(await _get(session, endpoint_id))
+        await changes.remove(session, await _get(session, endpoint_id))
 
 
 async def rotate(
@@ -163,13 +163,13 @@ async def rotate(
     async with changes.change(database) as session:
         row = await _get(session, endpoint_id)
         if row.secret is None:
-            raise OperationError(
+            raise ConflictError(
                 f"the endpoint {endpoint_id} is signed with the secret of its credential:"
                 " rotate that one"
             )
         until_ms = row.previous_until_ms
         if row.previous_secret is not None and (until_ms is None or until_ms > now_ms):
-            raise OperationError(
+            raise ConflictError(
                 f"the endpoint {endpoint_id} has two secrets already: wait until the older one ends"
             )
         secret = signed.new_secret() if secret is None else secret
@@ -274,7 +274,7 @@ async def _credential_id(
     )
     row = found.first()
     if row is None or slug != owner.slug:
-        raise OperationError(f"there is no credential {name} of {owner.slug}")
+        raise NotFoundError(f"there is no credential {name} of {owner.slug}")
     return row.id
 
 

@@ -9,7 +9,7 @@ command line, the management API, and the observer (health).
 
 import secrets
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypedDict, Unpack
 
@@ -17,6 +17,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from scheduler import changes, checks
+from scheduler.checks import ConflictError, NotFoundError
 from scheduler.database import Database
 from scheduler.directory_records import credential_name
 from scheduler.vault import Vault
@@ -49,6 +50,7 @@ class SubscriptionTerms(TypedDict, total=False):
     seats: int
     name: str
     enabled: bool
+    suspended: bool
     meetings_max: int | None
     default_seats: int
     default_duration_s: int
@@ -59,6 +61,12 @@ class SubscriptionTerms(TypedDict, total=False):
     rules: str
     event_names: bool
     event_hashed_ids: bool
+    node_tags: str
+    language: str
+    #: Texts by the key of the refusal, by language.
+    refusal_texts: Mapping[str, Mapping[str, str]]
+    overtime_text: str
+    origins: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +119,11 @@ async def add_node(
     async with changes.change(database) as session:
         in_pool = await changes.get(session, PoolRow, "name", pool, what="pool")
         if await changes.find(session, NodeRow, "name", name):
-            raise OperationError(f"there is a node {name} already")
+            raise ConflictError(f"there is a node {name} already")
         same = await changes.find(session, NodeRow, "base_url", url)
         if same is not None:
             # Two names for one server would sell its seats twice.
-            raise OperationError(f"the node {same.name} has the URL {url} already")
+            raise ConflictError(f"the node {same.name} has the URL {url} already")
         row = NodeRow(
             pool_id=changes.row_id(in_pool.id),
             name=name,
@@ -155,7 +163,7 @@ async def set_node_health(database: Database, node_id: int, *, up: bool, reason:
     async with database.session() as session:
         row = await session.get(NodeRow, node_id)
     if row is None:
-        raise OperationError(f"there is no node {node_id}")
+        raise NotFoundError(f"there is no node {node_id}")
     if (row.health, row.health_reason) == (health, reason):
         return
     async with changes.change(database) as session:
@@ -174,7 +182,7 @@ async def add_subscription(
     async with changes.change(database) as session:
         in_pool = await changes.get(session, PoolRow, "name", pool, what="pool")
         if await changes.find(session, SubscriptionRow, "slug", slug):
-            raise OperationError(f"there is a subscription {slug} already")
+            raise ConflictError(f"there is a subscription {slug} already")
         row = SubscriptionRow(pool_id=changes.row_id(in_pool.id), slug=slug, seats=terms["seats"])
         row.sqlmodel_update(stored)
         await changes.insert(session, row)
@@ -227,11 +235,11 @@ async def add_credential(
         name = credential_name(subscription, sub)
         for other in await session.scalars(select(CredentialRow)):
             if (other.subscription_id, other.sub) == (owner.id, sub):
-                raise OperationError(f"there is a credential {name} already")
+                raise ConflictError(f"there is a credential {name} already")
             if is_default and other.is_default:
-                raise OperationError("another credential owns the bare path already")
+                raise ConflictError("another credential owns the bare path already")
             if taken := set(names) & set(other.hosts.split(",")):
-                raise OperationError(f"the host {min(taken)} belongs to another credential")
+                raise ConflictError(f"the host {min(taken)} belongs to another credential")
         row = CredentialRow(
             subscription_id=changes.row_id(owner.id),
             sub=sub,

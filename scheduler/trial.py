@@ -7,7 +7,7 @@ not its question. Called by the command line and the management API.
 
 from typing import Any, Final
 
-from scheduler.checks import OperationError
+from scheduler.checks import NotFoundError, OperationError
 from scheduler.directory_records import Credential, Directory, rules_of, terms_of
 from schemas import params, rules
 from schemas.params import Params, TooManyParamsError
@@ -25,7 +25,7 @@ def trial(directory: Directory, name: str, call: str, query: str) -> dict[str, A
         raise OperationError(f"rules change {' and '.join(CALLS)} only; there is none for {call}")
     credential = directory.credential_by_name.get(name)
     if credential is None:
-        raise OperationError(f"there is no credential {name}")
+        raise NotFoundError(f"there is no credential {name}")
     try:
         sent = params.decode(query)
     except TooManyParamsError as error:

@@ -12,7 +12,6 @@ from scheduler.core import books, model
 from scheduler.directory_records import Directory
 from scheduler.ledger.interface import Ledger
 from scheduler.settings import Settings
-from schemas.values import Mode
 from workers.shard import Shard
 
 
@@ -32,15 +31,9 @@ async def take_over(
         raise PoolMissingError(f"pool {pool_name!r} is not in the directory")
     epoch = await ledger.take_over(pool.id, f"{socket.gethostname()}:{os.getpid()}")
     loaded = await ledger.load(pool.id, epoch)
-    rules = books.Rules(
-        mode=Mode(pool.mode),
-        keep_free=pool.keep_free,
-        large_seats=pool.large_seats,
-        evict_across_subscriptions=pool.evict_across_subscriptions,
-    )
     shard = Shard(
         pool.id,
-        model.Pool(rules, now_ms // 1000),
+        model.Pool(books.Rules(), now_ms // 1000),
         create_deadline_ms=int(settings.create_deadline_s * 1000),
         booking_notice_s=settings.booking_notice_s,
     )
