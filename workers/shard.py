@@ -8,6 +8,7 @@ placement loop does that with the finished turn. A turn that could not be commit
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, tzinfo
 from typing import Final, TypeAlias
 
 import orjson
@@ -15,6 +16,7 @@ import structlog
 
 from scheduler.bus.interface import Envelope
 from scheduler.core import books, model
+from scheduler.core.accounts import Traits
 from scheduler.directory_records import Directory, Node
 from scheduler.ledger.reading import live_key
 from scheduler.ledger.records import AttendeeItem, Batch, MeetingRecord
@@ -23,7 +25,7 @@ from schemas.events import Event, EventKind
 from schemas.messages import Answer, NodeHealth
 from schemas.values import EndReason, MeetingState, Mode, Reason, Window
 from workers import live as lives
-from workers import presence
+from workers import moving, presence
 from workers.announcements import Bookings, Refusals
 from workers.live import About, Live
 from workers.presence import Change
@@ -120,6 +122,8 @@ class Shard:
         self.create_deadline_ms = create_deadline_ms
         #: How long a person who was let in counts without being seen.
         self.join_lease_ms = 60_000
+        #: In which refusals tell times.
+        self.zone: tzinfo = UTC
         self.lives: dict[str, Live] = {}
         self.directory: Directory | None = None
         #: Nodes that are down by the polls; nodes that failed a call, until a later poll.
@@ -130,6 +134,8 @@ class Shard:
         self.bookings = Bookings(booking_notice_s)
         #: What its meetings use.
         self.usage = Tally()
+        #: When to look again for bookings whose node will not take them (see `workers.moving`).
+        self.displaced_at_ms = 0
         self._recent: dict[str, Answer] = {}
         self._recent_until: deque[tuple[int, str]] = deque()
 
@@ -152,12 +158,14 @@ class Shard:
                 self.pool.remove_node(node_id)
         for node in nodes.values():
             self._put_node(node)
+        self.displaced_at_ms = 0
         for subscription in directory.subscriptions.values():
             if subscription.pool_id == self.pool_id:
                 self.pool.put_subscription(
                     subscription.id,
                     seats=subscription.seats,
                     meetings_max=subscription.meetings_max,
+                    node_tags=subscription.node_tags,
                 )
         for known in [
             known for known in self.pool.credentials if known not in directory.credentials
@@ -185,6 +193,7 @@ class Shard:
             seats=node.seats,
             meeting_seats_max=node.meeting_seats_max,
             accepting=accepting,
+            traits=Traits(node.weight, node.tags, node.maintenance),
         )
 
     def restore(
@@ -252,6 +261,7 @@ class Shard:
             # A room reserves nothing, so nobody is told of its window.
             if item.record.state == MeetingState.OVERTIME and item.record.parent_id is None:
                 self.tell(turn, item, EventKind.WINDOW_ENDED, "window")
+        moving.displaced(self, turn)
         for meeting_id in self.bookings.due(now_ms):
             booked = self.lives.get(meeting_id)
             if booked is not None and booked.record.state == MeetingState.BOOKED:

@@ -6,14 +6,19 @@ never decides which meetings make way. Called by ``model``, ``placement`` and ``
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from scheduler.core.calendar import Calendar
 from scheduler.core.lifecycle import RUNNING
-from schemas.values import MeetingState
+from schemas.values import MeetingState, Window
 
 if TYPE_CHECKING:
     from scheduler.core.books import Meeting
+
+#: Loads are compared as integers with this many binary digits: exact below 65,536 seats a node.
+_LOAD_BITS = 32
+_PERCENT = 100
 
 
 class Account:
@@ -81,11 +86,13 @@ class Account:
 class Subscription(Account):
     """A customer's contract; `meetings` counts the running and the lost ones."""
 
-    __slots__ = ("meetings", "meetings_max")
+    __slots__ = ("meetings", "meetings_max", "node_tags")
 
     def __init__(self, account: int, *, seats: int, now_s: int) -> None:
         super().__init__(account, seats=seats, now_s=now_s)
         self.meetings_max: int | None = None
+        #: Its meetings go to nodes that have all of these.
+        self.node_tags: frozenset[str] = frozenset()
         self.meetings = 0
 
 
@@ -101,15 +108,36 @@ class Credential:
         self.meetings = 0
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Traits:
+    """What sets a node apart from others of its size."""
+
+    #: Its share of the load beside others, in percent; its seats stay what they are.
+    weight: int = 100
+    tags: frozenset[str] = frozenset()
+    #: Windows of maintenance, in which it takes no meetings.
+    closed: tuple[Window, ...] = ()
+
+
+PLAIN = Traits()
+
+
 class Node(Account):
     """One server; `running_seats` ranks it, `placed` are the meetings charged to it."""
 
-    __slots__ = ("active", "alive", "meeting_seats_max", "name", "placed", "running_seats")
+    __slots__ = (
+        *("active", "alive", "closed", "meeting_seats_max", "name", "placed"),
+        *("running_seats", "tags", "weight"),
+    )
 
     def __init__(self, account: int, *, seats: int, now_s: int) -> None:
         super().__init__(account, seats=seats, now_s=now_s)
         self.name = ""
         self.meeting_seats_max: int | None = None
+        self.weight = PLAIN.weight
+        self.tags = PLAIN.tags
+        #: In order; those that are over may still be among them.
+        self.closed = PLAIN.closed
         self.active = True
         self.alive = True
         self.running_seats = 0
@@ -121,3 +149,31 @@ class Node(Account):
         if self.meeting_seats_max is None:
             return self.seats
         return min(self.seats, self.meeting_seats_max)
+
+    def load(self, seats: int) -> int:
+        """Return how full the node is with these seats, for ranks: relative to seats and weight."""
+        return ((seats * _PERCENT) << _LOAD_BITS) // (self.seats * self.weight)
+
+    def closed_within(self, start_s: int, end_s: int) -> Window | None:
+        """Return the first window of maintenance that touches ``[start_s, end_s)``."""
+        for window in self.closed:
+            if window.start_s < end_s and start_s < window.end_s:
+                return window
+        return None
+
+    def earliest(
+        self, seats: int, duration_s: int, *, from_s: int, until_s: int, probes_max: int
+    ) -> tuple[int | None, int]:
+        """Return what ``Calendar.earliest`` does, outside of maintenance."""
+        probes = 0
+        while True:
+            free_s, used = self.calendar.earliest(
+                seats, duration_s, from_s=from_s, until_s=until_s, probes_max=probes_max - probes
+            )
+            probes += used
+            if free_s is None:
+                return None, probes
+            window = self.closed_within(free_s, free_s + duration_s)
+            if window is None:
+                return free_s, probes
+            from_s = window.end_s

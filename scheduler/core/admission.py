@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from scheduler.core import eviction, placement, rooms
+from scheduler.core import bookings, eviction, placement, rooms
 from scheduler.core.accounts import Account, Node, Subscription
 from scheduler.core.books import Meeting
 from scheduler.core.calendar import MINUTE_S
@@ -24,6 +24,7 @@ from scheduler.core.commands import (
     Detail,
     Extend,
     OpenRoom,
+    Rebook,
     Refused,
     Repeated,
     Replace,
@@ -55,6 +56,8 @@ def decide(pool: Pool, command: Command, now_s: int) -> Verdict:
         return _book(pool, command)
     if isinstance(command, Replace):
         return _replace(pool, command)
+    if isinstance(command, Rebook):
+        return bookings.rebook(pool, command)
     if isinstance(command, OpenRoom):
         return rooms.open_room(pool, command)
     if isinstance(command, TakeOver):
@@ -90,12 +93,12 @@ def _create(pool: Pool, command: Create) -> Verdict:
         if meeting.state is not MeetingState.LOST:
             return Repeated(holder)
         window = Window(now_s, meeting.window.end_s)
-        return _start(pool, command, _ask_for(meeting, window=window))
+        return _start(pool, command, _ask_for(pool, meeting, window=window))
     subscription = pool.subscriptions.get(command.subscription)
     if subscription is None:
         return unknown(Reason.NOT_FOUND, seats=command.seats, duration_s=command.duration_s)
     window = Window(now_s, now_s + command.duration_s)
-    ask = Ask(command.subscription, command.seats, window, credential=command.credential)
+    ask = _ask(pool, command, window)
     if _is_reached(subscription.meetings, subscription.meetings_max):
         return refuse(pool, ask, Reason.MAX_MEETINGS, of_credential=False)
     limits = pool.credentials.get(command.credential)
@@ -111,7 +114,16 @@ def _is_reached(count: int, limit: int | None) -> bool:
     return limit is not None and count >= limit
 
 
+def _ask(pool: Pool, command: Create | Book, window: Window) -> Ask:
+    """Return the request for seats that nobody holds yet."""
+    tags = pool.subscriptions[command.subscription].node_tags
+    return Ask(
+        command.subscription, command.seats, window, credential=command.credential, tags=tags
+    )
+
+
 def _ask_for(
+    pool: Pool,
     own: Meeting,
     *,
     window: Window,
@@ -126,6 +138,7 @@ def _ask_for(
         own,
         exclude,
         own.credential,
+        pool.subscriptions[own.subscription].node_tags,
     )
 
 
@@ -139,14 +152,16 @@ def _adopt(pool: Pool, command: Create, booking: Meeting) -> Verdict:
     )
     reason = Reason.NO_NODE
     for wish_seats, wish_end_s in wishes:
-        ask = _ask_for(booking, window=Window(now_s, wish_end_s), seats=wish_seats)
+        ask = _ask_for(pool, booking, window=Window(now_s, wish_end_s), seats=wish_seats)
         placed = _place(pool, ask)
         if not isinstance(placed, Reason):
             return _admit(pool, command, ask, *placed)
         reason = placed
-    ask = _ask_for(booking, window=Window(now_s, booking.window.end_s))
+    ask = _ask_for(pool, booking, window=Window(now_s, booking.window.end_s))
     refusal = refuse(pool, ask, reason)
     if booking.window.start_s <= now_s or booking.node is None or refusal.detail.permanent:
+        return refusal
+    if pool.nodes[booking.node].closed_within(booking.window.start_s, booking.window.end_s):
         return refusal
     # At its start at the latest the booking has its seats.
     detail = dataclasses.replace(refusal.detail, fits_at_s=booking.window.start_s)
@@ -288,7 +303,7 @@ def _book(pool: Pool, command: Book) -> Verdict:
         detail = Detail(0, subscription.seats, command.seats, command.window.duration_s, None, True)  # noqa: FBT003
         return Refused(Reason.UNSUPPORTED, detail)
     window = Window(start_s, end_s)
-    ask = Ask(command.subscription, command.seats, window, credential=command.credential)
+    ask = _ask(pool, command, window)
     for other in pool.bookings_by_key.get(command.key, ()):
         window = pool.meetings[other].window
         if window.start_s < end_s and start_s < window.end_s:
@@ -330,7 +345,7 @@ def _extend(pool: Pool, command: Extend) -> Verdict:
     reason = _cannot_last(pool, meeting, pool.nodes[meeting.node], end_s)
     if reason is not None:
         window = Window(pool.now_s, end_s)
-        ask = Ask(meeting.subscription, meeting.seats, window, credential=meeting.credential)
+        ask = dataclasses.replace(_ask_for(pool, meeting, window=window), own=None)
         return refuse(pool, ask, reason)
     window = Window(meeting.window.start_s, end_s)
     return _change(pool, command, meeting, meeting.node, window)
@@ -348,7 +363,7 @@ def _take_over(pool: Pool, command: TakeOver) -> Verdict:
     reason = _cannot_last(pool, meeting, pool.nodes[meeting.node], end_s, booking)
     if reason is not None:
         window = Window(pool.now_s, end_s)
-        return refuse(pool, _ask_for(booking, window=window, seats=meeting.seats), reason)
+        return refuse(pool, _ask_for(pool, booking, window=window, seats=meeting.seats), reason)
     window = Window(meeting.window.start_s, end_s)
     taken = _change(pool, command, meeting, meeting.node, window)
     return dataclasses.replace(taken, adopted=True, replaces=booking.id)
@@ -375,6 +390,8 @@ def _cannot_last(
             return reason
         if over and account.shortage(0, own_seats) > 0:
             return reason
+    if from_s < end_s and node.closed_within(from_s, end_s):
+        return Reason.NO_NODE
     return None
 
 
@@ -383,7 +400,7 @@ def _replace(pool: Pool, command: Replace) -> Verdict:
     if meeting is None or meeting.state not in _REPLACEABLE:
         return unknown(Reason.NOT_FOUND)
     window = meeting.window
-    ask = _ask_for(meeting, window=window, exclude=command.exclude)
+    ask = _ask_for(pool, meeting, window=window, exclude=command.exclude)
     if window.end_s <= pool.now_s or meeting.parent is not None:
         # Nothing is left of the reservation, or it is a room, which has one node only.
         return refuse(pool, ask, Reason.NO_NODE)

@@ -15,9 +15,6 @@ from scheduler.core.lifecycle import RUNNING
 from scheduler.core.order import NodeOrder
 from schemas.values import MeetingState, Mode, Window
 
-#: Loads are compared as integers with this many binary digits: exact below 65,536 seats a node.
-_LOAD_BITS = 32
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rules:
@@ -62,8 +59,6 @@ class Books:
         self.credentials: dict[int, Credential] = {}
         self.nodes: dict[int, Node] = {}
         self.order = NodeOrder()
-        #: The largest meeting that any node could ever take.
-        self.largest_seats = 0
         #: All meetings that are not over, by id.
         self.meetings: dict[str, Meeting] = {}
         #: The running or lost meeting of a key; neither bookings nor meetings that are ending.
@@ -192,5 +187,4 @@ class Books:
         elif self.rules.mode is Mode.PACK:
             self.order.put(node.id, node.seats - node.running_seats, node.name)
         else:
-            load = (node.running_seats << _LOAD_BITS) // node.seats
-            self.order.put(node.id, load, node.name)
+            self.order.put(node.id, node.load(node.running_seats), node.name)

@@ -94,7 +94,23 @@ class Replace:
     exclude: frozenset[int] = frozenset()
 
 
-Command = Create | OpenRoom | Book | Cancel | Extend | TakeOver | Replace
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rebook:
+    """Give a booking another window, other seats or another node; the booking keeps its id.
+
+    ``node=None`` leaves it where it is while that node can hold it.
+    """
+
+    meeting: str
+    window: Window
+    seats: int
+    node: int | None = None
+
+    def __post_init__(self) -> None:
+        _require_positive("seats", self.seats)
+
+
+Command = Create | OpenRoom | Book | Cancel | Extend | TakeOver | Replace | Rebook
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ def digest(pool: Pool) -> str:
         subscription = pool.subscriptions[key]
         lines.append(_account(subscription, pool.now_s))
         lines.append((subscription.meetings_max, subscription.meetings))
+        lines.append(sorted(subscription.node_tags))
     for key in sorted(pool.credentials):
         limits = pool.credentials[key]
         if limits.account is not None:
@@ -32,7 +33,8 @@ def digest(pool: Pool) -> str:
         node = pool.nodes[key]
         lines.append(_account(node, pool.now_s))
         lines.append((node.name, node.meeting_seats_max, node.active, node.alive))
-        lines.append((node.running_seats, sorted(node.placed)))
+        lines.append((node.running_seats, sorted(node.placed), node.weight, sorted(node.tags)))
+        lines.append([window for window in node.closed if window.end_s > pool.now_s])
     lines.append(pool.order.entries)
     lines.append(sorted(pool.by_key.items()))
     lines.append(sorted((key, sorted(ids)) for key, ids in pool.bookings_by_key.items()))

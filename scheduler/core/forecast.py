@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from scheduler.core.accounts import Account, Node, Subscription
 from scheduler.core.model import Pool
-from scheduler.core.placement import Ask
+from scheduler.core.placement import Ask, suits
 
 #: How far ahead a date is looked for.
 HORIZON_S = 28 * 24 * 3600
@@ -69,10 +69,10 @@ def _earliest_node(
     best_s: int | None = None
     for _, _, node_id in pool.order.entries:
         node = pool.nodes[node_id]
-        if ask.seats > node.largest_seats:
+        if not suits(node, ask):
             continue
         node.calendar.advance(pool.now_s)
-        free_s, used = node.calendar.earliest(
+        free_s, used = node.earliest(
             ask.seats + _stuck_seats(pool, subscription, node),
             ask.window.duration_s,
             from_s=from_s,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 
 from scheduler.core import fingerprint, lifecycle
-from scheduler.core.accounts import Account, Credential, Node, Subscription
+from scheduler.core.accounts import PLAIN, Account, Credential, Node, Subscription, Traits
 from scheduler.core.books import Books, Meeting
 from scheduler.core.commands import (
     Admitted,
@@ -20,6 +20,7 @@ from scheduler.core.commands import (
     Cancel,
     Create,
     OpenRoom,
+    Rebook,
     Replace,
     Verdict,
 )
@@ -37,7 +38,12 @@ class Pool(Books):
     # What the provider sets up
 
     def put_subscription(
-        self, subscription: int, *, seats: int, meetings_max: int | None = None
+        self,
+        subscription: int,
+        *,
+        seats: int,
+        meetings_max: int | None = None,
+        node_tags: frozenset[str] = frozenset(),
     ) -> None:
         """Add a subscription or change its plan; what is booked is honoured in any case."""
         account = self.subscriptions.get(subscription)
@@ -46,6 +52,7 @@ class Pool(Books):
             self.subscriptions[subscription] = account
         account.calendar.capacity = seats
         account.meetings_max = meetings_max
+        account.node_tags = node_tags
         self.revision += 1
 
     def put_credential(
@@ -86,23 +93,35 @@ class Pool(Books):
         meeting_seats_max: int | None = None,
         accepting: bool = True,
         alive: bool = True,
+        traits: Traits = PLAIN,
     ) -> None:
         """Add a node or change it; one that is not accepting keeps what it has.
 
-        Raises ``ValueError`` for an id below 1 or without seats.
+        So does one with maintenance ahead: nothing is added that would reach into it.
+        Raises ``ValueError`` for an id below 1, and for seats or a weight below 1.
         """
-        if node <= 0 or seats <= 0:
-            raise ValueError(f"a node needs an id and seats above 0: {node}, {seats}")
+        if node <= 0 or seats <= 0 or traits.weight <= 0:
+            raise ValueError(
+                f"a node needs an id, seats and a weight above 0: {node}, {seats}, {traits.weight}"
+            )
         account = self.nodes.get(node)
         if account is None:
             account = self.nodes[node] = Node(node, seats=seats, now_s=self.now_s)
         account.name = name
         account.calendar.capacity = seats
         account.meeting_seats_max = meeting_seats_max
+        account.weight = traits.weight
+        account.tags = traits.tags
+        account.closed = tuple(
+            sorted(
+                (window for window in traits.closed if window.end_s > self.now_s),
+                key=lambda window: (window.start_s, window.end_s),
+            )
+        )
         account.active = accepting
         account.alive = alive
         self._rank(account)
-        self._nodes_changed()
+        self.revision += 1
 
     def remove_node(self, node: int) -> None:
         """Forget a node; its bookings look for another one when they start.
@@ -117,10 +136,6 @@ class Pool(Books):
             self.lose(meeting.id)
         self.order.drop(node)
         del self.nodes[node]
-        self._nodes_changed()
-
-    def _nodes_changed(self) -> None:
-        self.largest_seats = max((node.largest_seats for node in self.nodes.values()), default=0)
         self.revision += 1
 
     def advance(self, now_s: int) -> tuple[str, ...]:
@@ -248,7 +263,7 @@ class Pool(Books):
             self._enter(self._new(verdict, command))
         elif isinstance(command, Cancel):
             self.end(verdict.meeting)
-        elif isinstance(command, Replace):
+        elif isinstance(command, Replace | Rebook):
             self._move(self.meetings[verdict.meeting], verdict, Fact.PLACE)
         else:
             self._move(self.meetings[verdict.meeting], verdict, Fact.EXTEND)
@@ -276,6 +291,8 @@ class Pool(Books):
         after = lifecycle.follow(meeting.state, fact)
         self._leave(meeting)
         meeting.state, meeting.window, meeting.node = after, verdict.window, verdict.node
+        if meeting.id == verdict.meeting:
+            meeting.seats = verdict.seats
         self._enter(meeting)
         for room in tuple(self.rooms.get(meeting.id, ())):
             if self.meetings[room].state in RUNNING:

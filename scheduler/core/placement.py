@@ -1,9 +1,9 @@
 """Which node takes a meeting, without evicting anybody for the node's sake.
 
 Owns the two policies. ``spread`` takes the node with the fewest reserved seats relative to its
-capacity and holds the emptiest ones back for large meetings; ``pack`` takes the fullest that still
-has room. Both count reserved seats of running meetings, never connected users; ties go by name.
-Called by ``admission``.
+capacity and weight and holds the emptiest ones back for large meetings; ``pack`` takes the fullest
+that still has room. Both count reserved seats of running meetings, never connected users; ties go
+by name. Whether a node may take a meeting at all is ``can_hold``. Called by ``admission``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from scheduler.core.order import Entry
 from schemas.values import Mode, Window
 
 _NOTHING: Mapping[int, int] = {}
-_LOAD_BITS = 32
 
 
 @dataclasses.dataclass(slots=True)
@@ -33,6 +32,8 @@ class Ask:
     own: Meeting | None = None
     exclude: frozenset[int] = frozenset()
     credential: int = 0
+    #: What a node must have to take it.
+    tags: frozenset[str] = frozenset()
 
     def own_span(self) -> tuple[int, int, int] | None:
         """Return what the own reservation is charged, as ``Calendar.fits`` takes it."""
@@ -47,10 +48,23 @@ class Ask:
         return own.seats
 
 
+def suits(node: Node, ask: Ask) -> bool:
+    """Whether the node could take the meeting if it were empty and open."""
+    return ask.seats <= node.largest_seats and ask.tags <= node.tags
+
+
 def can_hold(node: Node, ask: Ask, now_s: int) -> bool:
-    """Whether the node takes meetings of this size and its calendar has room for the window."""
+    """Whether the node takes such meetings, is open, and has room in its calendar.
+
+    What is reserved is honoured on a node with fewer seats than before, but never in its
+    maintenance: there a reservation can only be elsewhere.
+    """
     limit = node.meeting_seats_max
     if (limit is not None and ask.seats > limit) or node.id in ask.exclude:
+        return False
+    if not ask.tags <= node.tags:
+        return False
+    if node.closed and node.closed_within(max(ask.window.start_s, now_s), ask.window.end_s):
         return False
     node.calendar.advance(now_s)
     own = ask.own_span() if ask.own is not None and ask.own.node == node.id else None
@@ -89,7 +103,7 @@ def choose_for_later(pool: Pool, ask: Ask) -> Node | None:
         node = pool.nodes[node_id]
         node.calendar.advance(pool.now_s)
         peak = node.calendar.peak(ask.window.start_s, ask.window.end_s)
-        rank = node.seats - peak if packs else (peak << _LOAD_BITS) // node.seats
+        rank = node.seats - peak if packs else node.load(peak)
         entries.append((rank, name, node_id))
     entries.sort()
     for _, _, node_id in entries if packs else _held_back_last(pool, entries, ask.seats):

@@ -10,7 +10,7 @@ from scheduler.core import forecast
 from scheduler.core.accounts import Account
 from scheduler.core.commands import Detail, Refused
 from scheduler.core.model import Pool
-from scheduler.core.placement import Ask
+from scheduler.core.placement import Ask, suits
 from schemas.values import MeetingState, Reason
 
 
@@ -28,7 +28,7 @@ def refuse(pool: Pool, ask: Ask, reason: Reason, *, of_credential: bool | None =
         sizes = [account.seats for account in accounts]
         if ask.own is None and ask.seats > min(sizes):
             reason, permanent, which = Reason.MAX_PARTICIPANTS, True, sizes.index(min(sizes))
-        elif pool.nodes and ask.seats > pool.largest_seats:
+        elif pool.nodes and not any(suits(node, ask) for node in pool.nodes.values()):
             reason, permanent = Reason.NO_NODE, True
         elif ask.own is None:
             fits_at_s = forecast.fits_at(pool, ask)

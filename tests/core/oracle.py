@@ -70,6 +70,19 @@ def groups(
     return found
 
 
+def takes(pool: Pool, subscription: int, node: int, seconds: range) -> bool:
+    """Whether the node has the tags of the subscription and no maintenance at these seconds."""
+    known = pool.nodes[node]
+    if not pool.subscriptions[subscription].node_tags <= known.tags:
+        return False
+    return not any(is_closed(pool, node, second) for second in seconds)
+
+
+def is_closed(pool: Pool, node: int, second: int) -> bool:
+    """Whether the node is in maintenance at this second."""
+    return any(one.start_s <= second < one.end_s for one in pool.nodes[node].closed)
+
+
 Key = tuple[int, int, tuple[int, ...], tuple[str, ...]]
 
 
@@ -103,6 +116,8 @@ def best(pool: Pool, meetings: Sequence[Meeting], wish: Wish, *, foreign: bool) 
     found: list[Key] = []
     for node in pool.nodes.values():
         limit = node.meeting_seats_max
+        if not takes(pool, wish.subscription, node.id, range(pool.now_s, wish.end_s)):
+            continue
         if not (node.active and node.alive) or node.id in wish.exclude:
             continue
         if limit is not None and wish.seats > limit:

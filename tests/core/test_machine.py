@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from scheduler.core import admission
-from scheduler.core.accounts import Account
+from scheduler.core.accounts import Account, Traits
 from scheduler.core.books import Meeting, Rules
-from scheduler.core.commands import Admitted, Command, Create, Refused
+from scheduler.core.commands import Admitted, Book, Command, Create, Rebook, Refused, Replace
 from scheduler.core.model import Pool
 from schemas.values import MeetingState, Mode
 from tests.core import oracle, worlds
@@ -68,6 +68,12 @@ class PoolMachine(RuleBasedStateMachine):
             if isinstance(verdict, Refused) and verdict.detail.fits_at_s is not None:
                 assert verdict.detail.fits_at_s > pool.now_s
             return
+        if isinstance(command, Create | Book | Replace | Rebook):
+            # Whatever is given anew is given by a node that is open for it.
+            meeting = pool.meetings[verdict.meeting]
+            first_s = max(pool.now_s, verdict.window.start_s)
+            seconds = range(first_s, verdict.window.end_s)
+            assert oracle.takes(pool, meeting.subscription, verdict.node, seconds)
         # R1 and R2, on accounts that became too small as well: nothing is added there.
         after = usage(pool)
         for (kind, number), levels in after.items():
@@ -93,7 +99,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.pool.confirm(command.meeting)
 
     @rule(
-        name=st.sampled_from(("book", "cancel", "extend", "replace", "room", "take")),
+        name=st.sampled_from(("book", "cancel", "extend", "replace", "room", "take", "rebook")),
         which=st.integers(0, 7),
         seats=st.integers(1, 9),
         seconds=st.integers(1, 300),
@@ -129,10 +135,33 @@ class PoolMachine(RuleBasedStateMachine):
     ) -> None:
         self.pool.put_credential(credential, seats=seats, meetings_max=meetings_max)
 
-    @rule(node=st.integers(1, 3), seats=st.integers(4, 12), accepting=st.booleans())
-    def change_node(self, node: int, seats: int, accepting: bool) -> None:  # noqa: FBT001
+    @rule(
+        node=st.integers(1, 3),
+        seats=st.integers(4, 12),
+        accepting=st.booleans(),
+        traits=worlds.traits,
+    )
+    def change_node(
+        self,
+        node: int,
+        seats: int,
+        accepting: bool,  # noqa: FBT001
+        traits: Traits,
+    ) -> None:
         self.pool.put_node(
-            node, name=f"node-{node}", seats=seats, meeting_seats_max=9, accepting=accepting
+            node,
+            name=f"node-{node}",
+            seats=seats,
+            meeting_seats_max=9,
+            accepting=accepting,
+            traits=traits,
+        )
+
+    @rule(subscription=st.integers(1, 2), tags=worlds.traits)
+    def change_tags(self, subscription: int, tags: Traits) -> None:
+        plan = self.pool.subscriptions[subscription]
+        self.pool.put_subscription(
+            subscription, seats=plan.seats, meetings_max=plan.meetings_max, node_tags=tags.tags
         )
 
     @invariant()
@@ -201,6 +230,7 @@ class PoolMachine(RuleBasedStateMachine):
                 subscription.id,
                 seats=subscription.seats,
                 meetings_max=subscription.meetings_max,
+                node_tags=subscription.node_tags,
             )
         for number, limits in pool.credentials.items():
             again.put_credential(
@@ -215,6 +245,7 @@ class PoolMachine(RuleBasedStateMachine):
                 seats=node.seats,
                 meeting_seats_max=node.meeting_seats_max,
                 accepting=node.active,
+                traits=Traits(node.weight, node.tags, node.closed),
             )
         meetings = [worlds.copy_of(one) for one in pool.meetings.values()]
         random.Random(self.number).shuffle(meetings)

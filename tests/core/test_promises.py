@@ -7,6 +7,7 @@ import dataclasses
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from scheduler.core.accounts import Traits
 from scheduler.core.books import Meeting, Rules
 from scheduler.core.commands import (
     Admitted,
@@ -37,6 +38,8 @@ _pools = st.builds(
     subscriptions=st.lists(st.integers(6, 20), min_size=1, max_size=2).map(tuple),
     credentials=st.dictionaries(st.integers(1, 4), st.integers(4, 12), max_size=3),
     rules=_rules,
+    traits=st.dictionaries(st.integers(1, 3), worlds.traits, max_size=2),
+    node_tags=worlds.node_tags,
 )
 _stories = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -193,7 +196,8 @@ def test_R3_a_booking_is_admitted_exactly_when_both_calendars_have_room(
         )
         seconds = range(max(start_s, pool.now_s), end_s)
         possible = not clash and any(
-            all(
+            oracle.takes(pool, command.subscription, node, seconds)
+            and all(
                 _has_room(group, seats - command.seats, seconds)
                 for group, seats in oracle.groups(
                     pool, step.before, command.subscription, command.credential, node
@@ -283,7 +287,13 @@ def test_R5_the_victims_are_the_cheapest_set_in_a_pool_full_of_overtime(
         )
     if closed in pool.nodes:
         node = pool.nodes[closed]
-        pool.put_node(closed, name=node.name, seats=node.seats, accepting=False)
+        pool.put_node(
+            closed,
+            name=node.name,
+            seats=node.seats,
+            accepting=False,
+            traits=Traits(node.weight, node.tags, node.closed),
+        )
     before = tuple(map(worlds.copy_of, pool.meetings.values()))
     wish = oracle.Wish(1, seats, pool.now_s + 60, credential=1)
     expected = oracle.expected(pool, before, wish)
@@ -324,6 +334,8 @@ def test_R3_an_extension_is_admitted_exactly_when_it_fits_without_evictions(
             if over:
                 taken = oracle.reserved_at(group, now_s) + oracle.overtime(group, now_s)
                 possible &= taken <= seats
+        added = range(max(now_s, meeting.window.end_s), end_s)
+        possible &= not any(oracle.is_closed(pool, meeting.node, second) for second in added)
         assert isinstance(step.verdict, Admitted) is possible
 
 
@@ -359,6 +371,8 @@ def test_R3_a_due_booking_is_taken_over_exactly_when_it_fits_without_evictions(
             possible &= _has_room(group, room, range(max(now_s, meeting.window.end_s), end_s))
             if meeting.window.end_s <= now_s:
                 possible &= oracle.reserved_at(group, now_s) + oracle.overtime(group, now_s) <= room
+        added = range(max(now_s, meeting.window.end_s), end_s)
+        possible &= not any(oracle.is_closed(pool, meeting.node, second) for second in added)
         assert isinstance(step.verdict, Admitted) is possible
         if possible:
             assert booking.id not in pool.meetings

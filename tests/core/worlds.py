@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from scheduler.core import admission
+from scheduler.core.accounts import PLAIN, Traits
 from scheduler.core.books import Meeting, Rules
 from scheduler.core.commands import (
     Admitted,
@@ -18,6 +19,7 @@ from scheduler.core.commands import (
     Create,
     Extend,
     OpenRoom,
+    Rebook,
     Replace,
     TakeOver,
     Verdict,
@@ -36,19 +38,26 @@ def make_pool(
     subscriptions: tuple[int, ...] = (20,),
     credentials: dict[int, int] | None = None,
     rules: Rules | None = None,
+    traits: dict[int, Traits] | None = None,
+    node_tags: dict[int, frozenset[str]] | None = None,
     now_s: int = NOW_S,
 ) -> Pool:
     """Build a pool with nodes and subscriptions of these seats, numbered from 1.
 
-    `credentials` are the seats of those that are limited.
+    `credentials` are the seats of those that are limited, `traits` of nodes that are no plain ones,
+    `node_tags` of subscriptions that want some.
     """
     pool = Pool(rules or Rules(), now_s)
     for number, seats in enumerate(subscriptions, 1):
-        pool.put_subscription(number, seats=seats)
+        pool.put_subscription(
+            number, seats=seats, node_tags=(node_tags or {}).get(number, frozenset())
+        )
     for number, seats in (credentials or {}).items():
         pool.put_credential(number, seats=seats)
     for number, seats in enumerate(nodes, 1):
-        pool.put_node(number, name=f"node-{number}", seats=seats)
+        pool.put_node(
+            number, name=f"node-{number}", seats=seats, traits=(traits or {}).get(number, PLAIN)
+        )
     return pool
 
 
@@ -78,6 +87,14 @@ def create(
     if isinstance(verdict, Admitted):
         pool.confirm(meeting)
     return verdict
+
+
+def book(
+    pool: Pool, meeting: str, seats: int, *, minutes: tuple[int, int], subscription: int = 1
+) -> Verdict:
+    """Book a window in whole minutes from the one that has begun."""
+    [window] = closed(minutes)
+    return do(pool, Book(meeting, subscription, meeting, seats, window))
 
 
 def open_room(
@@ -119,6 +136,27 @@ def put(
     return restored
 
 
+def closed(*minutes: tuple[int, int]) -> tuple[Window, ...]:
+    """Return windows of maintenance, in whole minutes from the one that has begun."""
+    minute_s = NOW_S // 60 * 60
+    return tuple(Window(minute_s + start * 60, minute_s + end * 60) for start, end in minutes)
+
+
+#: Weights, tags and maintenance of a node, within the time that a story takes.
+traits = st.builds(
+    Traits,
+    weight=st.sampled_from((1, 50, 100, 400)),
+    tags=st.sampled_from((frozenset(), frozenset({"gpu"}), frozenset({"gpu", "eu"}))),
+    closed=st.lists(st.tuples(st.integers(0, 9), st.integers(1, 5)), max_size=2).map(
+        lambda spans: closed(*((start, start + minutes) for start, minutes in spans))
+    ),
+)
+#: What subscriptions want of nodes; mostly nothing.
+node_tags = st.dictionaries(
+    st.integers(1, 2), st.sampled_from((frozenset({"gpu"}), frozenset({"eu"}))), max_size=1
+)
+
+
 @dataclass(frozen=True)
 class Step:
     """One command of a story with the world before it."""
@@ -135,6 +173,7 @@ Op = tuple[str, int, int, int]
 _NAMES = (
     *(["create"] * 8 + ["advance"] * 4 + ["connected"] * 3 + ["book"] * 2 + ["end"] * 2),
     *("cancel", "extend", "confirm", "doom", "lose", "replace", "room", "room", "take", "take"),
+    *("rebook", "rebook"),
 )
 #: Long enough to fill a pool, to let windows end and to need seats again.
 ops = st.lists(
@@ -173,9 +212,28 @@ def make_command(pool: Pool, op: Op, number: int) -> Command | None:
         parent = pool.meetings[meeting]
         key = f"{parent.subscription}/room-{seconds % 5}"
         return OpenRoom(f"m{number:03}", meeting, key, parent.credential)
+    if name == "rebook":
+        return make_rebook(pool, op)
     if name == "replace":
         return Replace(meeting, frozenset({seats % 4}))
     return None
+
+
+def make_rebook(pool: Pool, op: Op) -> Rebook | None:
+    """Change one of the bookings: its window, its seats, and now and then its node."""
+    _, which, seats, seconds = op
+    booked = [one for one in pool.meetings.values() if one.state is MeetingState.BOOKED]
+    if not booked:
+        return None
+    booking = min(booked, key=lambda one: (hash_of(one.id, which), one.id))
+    start_s = booking.window.start_s + (which - 3) * 60
+    node = 1 + seconds % 4 if seats % 3 == 0 else None
+    return Rebook(booking.id, Window(start_s, start_s + 30 + seconds), seats, node)
+
+
+def hash_of(name: str, salt: int) -> int:
+    """Return a number that mixes the order of names, the same in every run."""
+    return sum(map(ord, name)) * (2 * salt + 1) % 7
 
 
 def do_fact(pool: Pool, op: Op) -> None:
@@ -204,7 +262,7 @@ def tell(pool: Pool, story: list[Op]) -> Iterator[Step]:
     for number, op in enumerate(story):
         command = make_command(pool, op, number)
         if command is None:
-            if op[0] not in {"cancel", "extend", "replace", "room", "take"}:
+            if op[0] not in {"cancel", "extend", "replace", "room", "take", "rebook"}:
                 do_fact(pool, op)
             continue
         before = tuple(copy_of(meeting) for meeting in pool.meetings.values())
