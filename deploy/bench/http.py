@@ -22,6 +22,10 @@ import aiohttp
 from aiohttp import web
 
 from deploy.bench import http_load
+from scheduler import operations
+from scheduler.database import Database
+from scheduler.settings import Settings
+from scheduler.vault import Vault
 from schemas import checksum
 
 SECRET: Final = "bench-secret-bench-secret"  # noqa: S105  # of a throw-away installation
@@ -34,6 +38,8 @@ HALLS: Final = 8
 HALL_SEATS: Final = 2_500
 _READY_TIMEOUT_S: Final = 60.0
 _SETTLE_S: Final = 11.0
+#: More than a poll interval.
+_OBSERVED_S: Final = 7.0
 
 
 @dataclass(slots=True)
@@ -79,16 +85,6 @@ class Installation:
                 if line.startswith("ready "):
                     lines.append(line.removeprefix("ready ").strip())
         return lines
-
-    async def command(self, *arguments: str) -> None:
-        """Run a management command to its end."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "scheduler.cli", *arguments),
-            env=os.environ | self.environment,
-            stdout=asyncio.subprocess.DEVNULL,
-        )
-        if await process.wait() != 0:
-            raise OSError(f"seatkeep {' '.join(arguments[:2])} failed")
 
     async def stop(self) -> None:
         """Stop what runs, the last started first."""
@@ -137,15 +133,27 @@ async def _configure(here: Installation, delay_ms: int) -> None:
         *simulator, "--secret", NODE_SECRET, "--delay-ms", str(delay_ms), ready=NODES
     )
     here.nodes = [line.split()[-1] for line in lines]
-    await here.command("migrate")
-    for number, url in enumerate(here.nodes, 1):
-        await here.command(
-            *("node", "add", f"bench-{number}", "--url", url),
-            *("--secret", NODE_SECRET, "--seats", "1000000"),
-        )
-    for slug in ("load", "few"):
-        await here.command("subscription", "add", slug, "--seats", "1000000")
-        await here.command("credential", "add", slug, "--secret", SECRET)
+    settings = Settings(
+        data_dir=here.directory, database_url=here.environment["SEATKEEP_DATABASE_URL"]
+    )
+    database = Database(settings)
+    vault = Vault.from_settings(settings)
+    try:
+        await database.migrate()
+        await operations.ensure_pool(database, "default")
+        for number, url in enumerate(here.nodes, 1):
+            await operations.add_node(
+                *(database, vault),
+                name=f"bench-{number}",
+                base_url=url,
+                secret=NODE_SECRET,
+                seats=1_000_000,
+            )
+        for slug in ("load", "few"):
+            await operations.add_subscription(database, slug, seats=1_000_000)
+            await operations.add_credential(database, vault, subscription=slug, secret=SECRET)
+    finally:
+        await database.close()
 
 
 async def run(
@@ -232,8 +240,8 @@ async def _few(here: Installation) -> None:
                 if "<running>true</running>" in await response.text():
                     break
             await asyncio.sleep(0.2)
-        # One poll interval, so that the observed state is what readers answer from.
-        await asyncio.sleep(7)
+        # So that the observed state is what readers answer from.
+        await asyncio.sleep(_OBSERVED_S)
 
 
 async def _guests(here: Installation) -> list[bytes]:

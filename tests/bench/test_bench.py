@@ -1,13 +1,14 @@
 """Facts about the benchmarks: each ends, and its JSON holds figures of work that succeeded."""
 
 import asyncio
-import sys
+from pathlib import Path
 
 import orjson
 import pytest
 
 from deploy.bench import bus, deliveries, gateway, http, ledger, reservations
 from scheduler.bus.memory import MemoryBus
+from tests.commands import run_inside
 
 
 @pytest.fixture(autouse=True)
@@ -16,11 +17,15 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "_SETTLE_S", 0.0)
     monkeypatch.setattr(reservations, "NODES", 3)
     monkeypatch.setattr(reservations, "SUBSCRIPTIONS", 5)
+    monkeypatch.setattr(http, "_OBSERVED_S", 0.0)
+    monkeypatch.setattr(http, "NODES", 2)
     monkeypatch.setattr(http, "MEETINGS", 6)
+    monkeypatch.setattr(http, "HALLS", 1)
+    monkeypatch.setattr(http, "HALL_SEATS", 200)
 
 
 async def test_the_http_benchmark_measures_each_call() -> None:
-    found = await http.run(delay_ms=1, seconds=0.3)
+    found = await http.run(delay_ms=1, seconds=0.1)
     for call in (
         "create_sequential",
         "create_64",
@@ -82,28 +87,16 @@ async def test_the_gateway_benchmark_compares_with_a_bare_handler() -> None:
     assert await gateway.run(seconds=0.1)
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("core", "--seconds", "0.1"),
-        ("ledger", "--seconds", "0.1"),
-    ],
-)
-async def test_the_command_line_prints_json(arguments: tuple[str, ...]) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "scheduler.cli", "bench", *arguments),
-        stdout=asyncio.subprocess.PIPE,
+@pytest.mark.parametrize("measured", ["core", "ledger"])
+async def test_the_command_line_prints_json(measured: str, tmp_path: Path) -> None:
+    result = await asyncio.to_thread(
+        run_inside, "bench", measured, "--seconds", "0.1", directory=tmp_path
     )
-    output, _ = await process.communicate()
-    assert process.returncode == 0
-    assert orjson.loads(output)
+    assert result.exit_code == 0, result
+    assert orjson.loads(result.output)
 
 
-async def test_half_of_the_servers_is_refused() -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "scheduler.cli", "bench", "http", "--amqp", "amqp://127.0.0.1/"),
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, errors = await process.communicate()
-    assert process.returncode == 2
-    assert b"--database and --amqp go together" in errors
+def test_half_of_the_servers_is_refused(tmp_path: Path) -> None:
+    result = run_inside("bench", "http", "--amqp", "amqp://127.0.0.1/", directory=tmp_path)
+    assert result.exit_code == 2
+    assert "--database and --amqp go together" in result.errors
