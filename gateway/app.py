@@ -16,6 +16,7 @@ from aiohttp.http_exceptions import BadHttpMessage
 
 from gateway.catalogue import Catalogue
 from gateway.dispatch import Dispatch
+from gateway.management.api import Management
 from gateway.node_callbacks import NodeCallbacks
 from gateway.node_hooks import NodeHooks
 from gateway.node_requests import NodeRequests
@@ -49,6 +50,7 @@ def make_app(parts: Parts) -> web.Application:
         f"/t/{_SLUG}draft",
     ):
         app.router.add_route("*", start + "{rest:(/.*)?}", dispatch.handle)
+    app.router.add_routes(Management(parts).routes())
     # Doubled slashes in front.
     app.router.add_route("*", r"/{rest:/.*}", dispatch.handle)
     app.router.add_routes(Catalogue().routes())

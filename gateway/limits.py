@@ -66,6 +66,10 @@ class Rate:
             self._used_until_s.popitem(last=False)
         return True
 
+    def ahead_s(self, key: str | int, now_s: float) -> float:
+        """Return how long it takes until the whole share of a key is free again."""
+        return max(self._used_until_s.get(key, now_s) - now_s, 0.0)
+
     def keys(self) -> int:
         """Return how many keys are kept."""
         return len(self._used_until_s)
@@ -85,9 +89,9 @@ class Limits:
         per_minute = settings.bad_checksums_per_minute
         self._bad = Rate(per_minute / _MINUTE_S, per_minute) if per_minute else None
         self._origins = Origins(settings.trusted_proxies)
-        self._often = _Told("calls were refused: the rate of a credential", monotonic_s)
-        self._wrong = _Told("requests were refused: bad checksums of an address", monotonic_s)
-        self._shed = _Told("requests were refused: too many at once", monotonic_s)
+        self._often = Told("calls were refused: the rate of a credential", monotonic_s)
+        self._wrong = Told("requests were refused: bad checksums of an address", monotonic_s)
+        self._shed = Told("requests were refused: too many at once", monotonic_s)
 
     def admit(self, caller: Caller, call: str, *, reads: bool = False) -> None:
         """Count a call that was signed; raises `ApiFailure` when there were too many."""
@@ -163,7 +167,7 @@ class Origins:
         return any(address in network for network in self._trusted)
 
 
-class _Told:
+class Told:
     """A line in the log for many refusals."""
 
     def __init__(self, sentence: str, monotonic_s: Callable[[], float]) -> None:

@@ -8,6 +8,7 @@ import inspect
 import ipaddress
 import os
 import re
+import zoneinfo
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from scheduler import checks
+from schemas import refusals
 
 _PREFIX = "SEATKEEP_"
 #: Read by the test suite and by processes that simulate crashes, not by the product's settings.
@@ -26,6 +28,7 @@ _RATE = re.compile(
     r"(?P<name>[A-Za-z/*]+)\s*=\s*(?P<rate>[0-9]{1,7}(\.[0-9]{1,6})?)(/(?P<burst>[0-9]{1,7}))?"
 )
 _RATE_MAX = 1_000_000
+_CHAT_CHARACTERS_MAX = 100_000
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
@@ -70,10 +73,31 @@ class Settings(BaseSettings):
     #: Whether `X-Forwarded-Host` and `Host` may name the gateway in URLs while `public_url` is
     #: empty: only behind a proxy that overwrites both.
     trust_host_header: bool = False
+    #: Name of the provider, `{provider}` in the texts below and in those of subscriptions.
+    provider_name: str = Field(default="", max_length=255)
+    #: What meetings are welcomed with whose subscription has no text of its own: JSON with a text
+    #: by language, `{"en": "Welcome to {provider}. Dial %%DIALNUM%%, PIN %%CONFNUM%%."}`; English
+    #: where the subscription's language is missing. Known besides {provider} are {subscription},
+    #: {seats} and {minutes}; what stands between %% is filled in by BigBlueButton.
+    welcome_texts: dict[str, str] = {}
+    #: The same for the text that moderators alone see.
+    moderator_texts: dict[str, str] = {}
+    #: In which times are told to people, e.g. `Europe/Berlin`.
+    time_zone: str = "UTC"
+    #: Longest logo of a subscription, bytes.
+    logo_bytes_max: int = Field(default=524_288, ge=1_024, le=16_777_216)
+    #: Longest slide that meetings of a subscription begin with, bytes.
+    slide_bytes_max: int = Field(default=16_777_216, ge=1_024, le=67_108_864)
+    #: Longest style sheet of a subscription, bytes.
+    css_bytes_max: int = Field(default=262_144, ge=1_024, le=16_777_216)
     #: How long the session token of a join is remembered, as long as BigBlueButton's own sessions.
     session_s: Seconds = 14_400
     #: Webhooks that one credential may register.
     hooks_max: int = Field(default=1_000, ge=0, le=100_000)
+    #: Up to how many credentials of a subscription its customer may add by a token of its own.
+    owner_credentials_max: int = Field(default=50, ge=0, le=1_001)
+    #: Up to how many endpoints of a subscription its customer may add by a token of its own.
+    owner_endpoints_max: int = Field(default=50, ge=0, le=10_000)
     #: Days after which a webhook is removed whose meeting has not been seen alive.
     hook_keep_days: int = Field(default=30, ge=1, le=3_650)
     #: Longest request line and header field that is read, bytes.
@@ -108,6 +132,17 @@ class Settings(BaseSettings):
     #: Wrong checksums of one address that are answered as such per minute; more are answered
     #: `requestRateLimited`. What is signed well always passes. 0: no limit.
     bad_checksums_per_minute: int = Field(default=120, ge=0, le=1_000_000)
+    #: Requests of the management API that are worked on at once; others wait for a moment.
+    api_requests_max: int = Field(default=16, ge=1, le=1_000)
+    #: One request of the management API may take this long.
+    api_deadline_s: Seconds = 30
+    #: Longest body of a request of the management API, bytes.
+    api_body_bytes_max: int = Field(default=8_388_608, ge=1_024, le=268_435_456)
+    #: Requests that one token may make per minute, all of them at once if it likes. 0: no limit.
+    api_calls_per_minute: int = Field(default=1_200, ge=0, le=1_000_000)
+    #: Wrong tokens of one address that are answered as such per minute. What is right always
+    #: passes. 0: no limit.
+    bad_tokens_per_minute: int = Field(default=30, ge=0, le=1_000_000)
     #: Proxies (CIDR, comma-separated) whose X-Forwarded-For says where a request came from.
     trusted_proxies: str = "127.0.0.0/8,::1/128"
 
@@ -175,6 +210,8 @@ class Settings(BaseSettings):
 
     #: Days that ended meetings, answers and events are kept.
     keep_days: int = Field(default=7, ge=1, le=3_650)
+    #: Days that lines of the audit log are kept.
+    audit_keep_days: int = Field(default=400, ge=1, le=36_500)
     #: `json`, `console`, or `auto` (console on a terminal).
     log_format: str = "auto"
     #: `debug`, `info`, `warning` or `error`.
@@ -190,6 +227,31 @@ class Settings(BaseSettings):
                 "SEATKEEP_DATABASE_URL must start with postgresql+asyncpg:// or sqlite+aiosqlite:///"
             )
         return url
+
+    @field_validator("welcome_texts", "moderator_texts")
+    @classmethod
+    def _texts(cls, texts: dict[str, str], field: ValidationInfo) -> dict[str, str]:
+        for language, text in texts.items():
+            name = _PREFIX + (field.field_name or "").upper()
+            if language not in refusals.LANGUAGES:
+                known = ", ".join(refusals.LANGUAGES)
+                raise ValueError(f"{name} names the language {language!r}; known are {known}")
+            if len(text) > _CHAT_CHARACTERS_MAX:
+                raise ValueError(f"a text of {name} may have {_CHAT_CHARACTERS_MAX} characters")
+        return texts
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        if name == "UTC":
+            return name  # which needs no data of the system
+        try:
+            zoneinfo.ZoneInfo(name)
+        except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError) as error:
+            raise ValueError(
+                f"SEATKEEP_TIME_ZONE must be a name like Europe/Berlin, which {name!r} is not"
+            ) from error
+        return name
 
     @field_validator("public_url", "inbound_url")
     @classmethod
