@@ -36,6 +36,7 @@ _NUMBERS: Final[dict[str, tuple[int, int, bool]]] = {
     "keep_free": (0, SEATS_MAX, True),
     "large_seats": (1, SEATS_MAX, False),
     "sub": (0, SUB_MAX, True),
+    "weight": (1, 1_000, False),
 }
 #: Greatest length.
 _TEXTS: Final = {
@@ -50,6 +51,7 @@ _TEXTS: Final = {
     "origins": 4_096,
     "refused_calls": 1_024,
     "node_tags": 1_024,
+    "tags": 1_024,
     "external_id": 256,
     "kinds": 4_096,
     "url": 2_048,
@@ -347,5 +349,6 @@ _LISTS: Final[dict[str, Callable[[str], str]]] = {
     "rules": rules,
     "kinds": kinds,
     "node_tags": tags,
+    "tags": tags,
     "url": endpoint_url,
 }
