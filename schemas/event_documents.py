@@ -14,7 +14,7 @@ from schemas.dialects import draft, mapped, signed
 from schemas.events import Event, EventKind, about_subscription
 
 #: Of the catalogue: raised when a kind or a field is added (middle) or changes meaning (first).
-VERSION: Final = "1.0.0"
+VERSION: Final = "1.1.0"
 _TITLE: Final = "Events of seatkeep"
 _ABOUT: Final = (
     "What applications are told about their meetings: one POST for each event, a CloudEvent signed"

@@ -147,6 +147,12 @@ _STEPS: Final = (
     ("PUBLISH", _RAP_STARTED, _PUBLISHED),
 )
 
+_BOOKED: Final = (
+    _SEATS,
+    Field("windowStart", 1718000000000),
+    Field("windowEnd", 1718003600000),
+)
+
 FIELDS: Final[dict[EventKind, tuple[Field, ...]]] = {
     EventKind.MEETING_CREATED: _CREATED,
     EventKind.MEETING_ENDED: (Field("recordingMarks", False),),
@@ -182,11 +188,11 @@ FIELDS: Final[dict[EventKind, tuple[Field, ...]]] = {
         Field("free", 5),
     ),
     EventKind.NODE_LOST: (Field("meetings", ["room-42"]),),
-    EventKind.BOOKING_STARTING: (
-        _SEATS,
-        Field("windowStart", 1718000000000),
-        Field("windowEnd", 1718003600000),
-    ),
+    EventKind.BOOKING_STARTING: _BOOKED,
+    EventKind.BOOKING_MADE: _BOOKED,
+    EventKind.BOOKING_MOVED: _BOOKED,
+    EventKind.BOOKING_CANCELLED: _BOOKED,
+    EventKind.MEETING_EXTENDED: (_SEATS, Field("windowEnd", 1718003600000)),
     EventKind.ENDPOINT_DISABLED: (
         Field("endpoint", 7),
         Field("label", "billing"),

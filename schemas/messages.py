@@ -71,6 +71,58 @@ class EndCommand(TypedDict):
     meeting: str
     #: "" when the caller gave none: then it is not compared.
     password: str
+    #: By management: neither credential nor password are asked for.
+    managed: NotRequired[bool]
+
+
+class ExtendCommand(TypedDict):
+    """Promise the seats of a running meeting for longer, evicting nobody."""
+
+    kind: Literal["extend"]
+    id: str
+    deadline_ms: int
+    meeting: str
+    #: The new end of its window (Unix seconds), or by how much the end moves; from now on when the
+    #: window is over.
+    until_s: NotRequired[int]
+    by_s: NotRequired[int]
+
+
+class BookCommand(TypedDict):
+    """Reserve seats for one or several later windows, all of them or none."""
+
+    kind: Literal["book"]
+    id: str
+    deadline_ms: int
+    subscription: int
+    credential: int
+    #: The `meetingID` of the creates that will adopt the bookings.
+    external_id: str
+    seats: int
+    #: Begin and end in Unix seconds; whole minutes of them are booked.
+    windows: list[tuple[int, int]]
+
+
+class CancelCommand(TypedDict):
+    """Give a booking back."""
+
+    kind: Literal["cancel"]
+    id: str
+    deadline_ms: int
+    meeting: str
+
+
+class MoveCommand(TypedDict):
+    """Give a booking another window, another number of seats or another node; all or nothing."""
+
+    kind: Literal["move"]
+    id: str
+    deadline_ms: int
+    meeting: str
+    start_s: NotRequired[int]
+    end_s: NotRequired[int]
+    seats: NotRequired[int]
+    node: NotRequired[int]
 
 
 class JoinCommand(TypedDict):
@@ -100,6 +152,10 @@ class Answer(TypedDict):
     message: NotRequired[str]
     #: The meeting as it is now (create, renew).
     view: NotRequired["MeetingView"]
+    #: The bookings that were made (book), in the order of their windows.
+    views: NotRequired[list["MeetingView"]]
+    #: When a refused request would fit (Unix seconds), as far as that is known.
+    fits_at_s: NotRequired[int]
     #: The meeting was there already.
     repeated: NotRequired[bool]
     #: Persons that the gateway may let in by itself (join), under the id of the command, besides
@@ -170,6 +226,15 @@ class NodeHealth(TypedDict):
     #: The node did not answer for so long that its meetings count as lost.
     lost: bool
     at_ms: int
+    #: The check that it failed, a `scheduler.node_faults.Fault`.
+    fault: NotRequired[str]
+    #: When it answered last, unless it never did, and the polls that it missed since.
+    answered_ms: NotRequired[int]
+    misses: NotRequired[int]
+    #: What it says of itself, when it was asked.
+    version: NotRequired[str]
+    #: While its secret is changed: whether it still takes the previous one only.
+    previous_in_use: NotRequired[bool]
 
 
 class Pushed(TypedDict):

@@ -82,3 +82,5 @@ class EndReason(enum.StrEnum):
     FAILED = "failed"
     #: A booking that was taken back.
     CANCELLED = "cancelled"
+    #: A booking whose meeting was created: the meeting goes on in its place.
+    ADOPTED = "adopted"

@@ -82,6 +82,12 @@ class Bookings:
             due_ms = item.record.start_s * 1_000 - self._notice_ms
             heapq.heappush(self._due, (due_ms, item.record.id))
 
+    def is_due(self, item: Live, now_ms: int) -> bool:
+        """Whether it is a booking still, and was not moved to a later time."""
+        record = item.record
+        booked = record.state == MeetingState.BOOKED
+        return booked and record.start_s * 1_000 - self._notice_ms <= now_ms
+
     def due(self, now_ms: int) -> list[str]:
         """Return the meetings that are to be announced now; each is returned once."""
         found = []

@@ -23,7 +23,7 @@ from schemas.identifiers import node_meeting_id
 from schemas.messages import MeetingDoc, NodeAnswer
 from workers.live import Live
 from workers.outcomes import Checked, Gone, Outcome, Placed, PlaceFailed
-from workers.shard import CheckCall, EndCall, NodeCall, OrphanCall, PlaceCall
+from workers.shard import CheckCall, EndCall, NodeCall, NoticeCall, OrphanCall, PlaceCall
 
 log = structlog.get_logger()
 
@@ -79,6 +79,8 @@ class Binding:
                 task.add_done_callback(lambda _: self._ending.pop(call.meeting, None))
         elif isinstance(call, CheckCall):
             self._spawn(self._check(call))
+        elif isinstance(call, NoticeCall):
+            self._spawn(self._tell(call))
         else:
             self._start_orphan(call)
 
@@ -238,6 +240,24 @@ class Binding:
                 elif reply.key == "notFound":
                     present = False
         self._report(Checked(call.meeting, call.node, present))
+
+    async def _tell(self, call: NoticeCall) -> None:
+        """Put a text into the chat of a meeting; one that the node does not take is only logged."""
+        node = self._node(call.node)
+        if node is None:
+            return
+        params = [("meetingID", node_meeting_id(call.meeting)), ("message", call.text)]
+        try:
+            reply = await self._client.call(
+                node, "sendChatMessage", params, timeout_s=self._settings.node_timeout_s
+            )
+        except nodes.NodeError as error:
+            log.warning("people were not told of the end of their window", detail=error.detail)
+            return
+        if reply.ok:
+            log.info("told people that their window is over", meeting=call.meeting)
+        else:
+            log.warning("node refused a notice", node=node.name, key=reply.key)
 
     def _start_orphan(self, call: OrphanCall) -> None:
         key = (call.meeting, call.node)

@@ -1,29 +1,28 @@
-"""Commands of callers: create and end, decided one after the other within a turn.
+"""Commands, decided one after the other within a turn: create, end, extend.
 
 Owns the translation between messages and the decision core, the rules of repetition (same id of a
 command, same meeting id of a caller) and the answers. Called by the placement loop only; what is
 decided here is true once the turn is committed.
 """
 
-from typing import Final, cast
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
 
 import orjson
 
 from scheduler.bus.interface import Envelope, Item
 from scheduler.core import commands as core
 from scheduler.core.admission import decide, due_booking
+from scheduler.core.explanation import explain
 from scheduler.ledger.reading import live_key
 from scheduler.ledger.records import MeetingRecord
-from schemas import refusals
 from schemas.events import EventKind
-from schemas.messages import Answer, CreateCommand, EndCommand, JoinCommand
+from schemas.messages import Answer, CreateCommand, EndCommand, ExtendCommand
 from schemas.values import EndReason, MeetingState, Reason
-from workers import joins
+from workers import answering, bookings, joins
+from workers.answering import bare
 from workers.live import Live, Waiter
 from workers.shard import PlaceCall, Shard, Turn
-
-#: Refusals of the core that are not about seats.
-_WITHOUT_FIGURES: Final = frozenset((Reason.NO_PARENT, Reason.NOT_UNIQUE, Reason.NOT_FOUND))
 
 
 def handle(shard: Shard, turn: Turn, envelope: Envelope, item: Item) -> None:
@@ -31,16 +30,12 @@ def handle(shard: Shard, turn: Turn, envelope: Envelope, item: Item) -> None:
     if item["deadline_ms"] < turn.now_ms:
         # Nobody waits any more, and a late reservation would be nobody's.
         turn.count("expired")
-        shard.answer(turn, envelope, item["id"], _refused(Reason.UNAVAILABLE), store=False)
-    elif item["kind"] == "create":
-        create(shard, turn, envelope, cast("CreateCommand", item))
-    elif item["kind"] == "end":
-        end(shard, turn, envelope, cast("EndCommand", item))
-    elif item["kind"] == "join":
-        joins.join(shard, turn, envelope, cast("JoinCommand", item))
+        shard.answer(turn, envelope, item["id"], bare(Reason.UNAVAILABLE), store=False)
+    elif item["kind"] in _HANDLERS:
+        _HANDLERS[item["kind"]](shard, turn, envelope, item)
     else:
         turn.count("unknown")
-        shard.answer(turn, envelope, item["id"], _refused(Reason.UNSUPPORTED), store=False)
+        shard.answer(turn, envelope, item["id"], bare(Reason.UNSUPPORTED), store=False)
 
 
 def create(shard: Shard, turn: Turn, envelope: Envelope, command: CreateCommand) -> None:
@@ -49,8 +44,8 @@ def create(shard: Shard, turn: Turn, envelope: Envelope, command: CreateCommand)
     if same is not None:
         _attach(shard, turn, envelope, same, command["id"], repeated=False)
         return
-    if not _enabled(shard, command):
-        shard.answer(turn, envelope, command["id"], _refused(Reason.DISABLED), store=True)
+    if not answering.enabled(shard, command["credential"], command["subscription"]):
+        shard.answer(turn, envelope, command["id"], bare(Reason.DISABLED), store=True)
         return
     verdict = decide(shard.pool, _asked(command), turn.now_s)
     if isinstance(verdict, core.Admitted):
@@ -65,9 +60,10 @@ def create(shard: Shard, turn: Turn, envelope: Envelope, command: CreateCommand)
             credential=command["credential"],
             now_s=turn.now_s,
         )
-        answer = refusal(verdict, turn.now_s)
+        words = answering.words_of(shard, command["credential"])
+        answer = answering.refusal(verdict, turn.now_s, words)
         shard.answer(turn, envelope, command["id"], answer, store=True)
-        if verdict.reason not in _WITHOUT_FIGURES:
+        if verdict.reason not in answering.WITHOUT_FIGURES:
             told = shard.refusals.event(
                 *(command, verdict, answer["message"]), pool=shard.pool_id, now_ms=turn.now_ms
             )
@@ -90,21 +86,6 @@ def _asked(command: CreateCommand) -> core.Create | core.OpenRoom:
     )
 
 
-def _enabled(shard: Shard, command: CreateCommand) -> bool:
-    if shard.directory is None:
-        return False
-    credential = shard.directory.credentials.get(command["credential"])
-    return (
-        credential is not None
-        and credential.enabled
-        and credential.subscription.enabled
-        and credential.subscription_id == command["subscription"]
-        # It may have moved to another pool while the command was on its way.
-        and credential.subscription.pool_id == shard.pool_id
-        and credential.subscription_id in shard.pool.subscriptions
-    )
-
-
 def _admitted(
     shard: Shard,
     turn: Turn,
@@ -113,6 +94,8 @@ def _admitted(
     verdict: core.Admitted,
 ) -> None:
     turn.count("admitted")
+    # Looked at before anything is applied: what it was like when the node was chosen.
+    why = explain(shard.pool, verdict)
     if verdict.replaces is not None:
         _retire(shard, turn, shard.lives[verdict.replaces])
     shard.pool.apply(verdict)
@@ -141,6 +124,7 @@ def _admitted(
         updated_ms=turn.now_ms,
         doc=orjson.dumps(command["doc"]),
         parent_id=command.get("parent"),
+        why=None if why is None else orjson.dumps(why.packed()),
     )
     item = Live(record=record, doc=command["doc"], body_waits="body_bytes" in command["doc"])
     item.waiters.append(Waiter(envelope, record.id, repeated=False))
@@ -162,7 +146,7 @@ def evict(shard: Shard, turn: Turn, victim: Live) -> None:
 def _retire(shard: Shard, turn: Turn, item: Live) -> None:
     """A booking or a lost meeting whose reservation goes on in a new meeting."""
     record = item.record
-    record.end_reason = record.end_reason or EndReason.CANCELLED.value
+    record.end_reason = record.end_reason or EndReason.ADOPTED.value
     record.state = MeetingState.ENDED.value
     record.live = False
     record.live_key = None
@@ -177,7 +161,7 @@ def _repeated(
     given = (command["given_attendee_pw"], command["given_moderator_pw"])
     if given not in (("", ""), (item.doc["attendee_pw"], item.doc["moderator_pw"])):
         turn.count(Reason.NOT_UNIQUE.value)
-        answer = _refused(Reason.NOT_UNIQUE)
+        answer = bare(Reason.NOT_UNIQUE)
         shard.answer(turn, envelope, command["id"], answer, store=False)
         return
     turn.count("repeated")
@@ -186,13 +170,13 @@ def _repeated(
         asked = core.Extend(meeting=item.record.id, duration_s=command["duration_s"])
         verdict = decide(shard.pool, asked, turn.now_s)
         if isinstance(verdict, core.Refused):
-            answer = refusal(verdict, turn.now_s)
+            words = answering.words_of(shard, command["credential"])
+            answer = answering.refusal(verdict, turn.now_s, words)
             shard.answer(turn, envelope, command["id"], answer, store=True)
             return
         if isinstance(verdict, core.Admitted):
             shard.pool.apply(verdict)
-            shard.sync(turn, item)
-            shard.sync_rooms(turn, item)
+            _extended(shard, turn, item)
     _attach(shard, turn, envelope, item, command["id"], repeated=True)
 
 
@@ -224,13 +208,18 @@ def _attach(
 def end(shard: Shard, turn: Turn, envelope: Envelope, command: EndCommand) -> None:
     """Decide an end: the seats are free in the same decision, the node follows."""
     item = shard.lives.get(command["meeting"])
-    if item is None or item.record.credential_id != command["credential"]:
+    managed = command.get("managed", False)
+    if (
+        item is None
+        or item.record.state == MeetingState.BOOKED
+        or not (managed or item.record.credential_id == command["credential"])
+    ):
         turn.count(Reason.NOT_FOUND.value)
-        shard.answer(turn, envelope, command["id"], _refused(Reason.NOT_FOUND), store=True)
+        shard.answer(turn, envelope, command["id"], bare(Reason.NOT_FOUND), store=True)
         return
-    if command["password"] and command["password"] != item.doc["moderator_pw"]:
+    if not managed and command["password"] and command["password"] != item.doc["moderator_pw"]:
         turn.count(Reason.INVALID_PASSWORD.value)
-        shard.answer(turn, envelope, command["id"], _refused(Reason.INVALID_PASSWORD), store=True)
+        shard.answer(turn, envelope, command["id"], bare(Reason.INVALID_PASSWORD), store=True)
         return
     if item.record.state == MeetingState.LOST:
         shard.forget(turn, item, EndReason.ENDED)
@@ -240,29 +229,53 @@ def end(shard: Shard, turn: Turn, envelope: Envelope, command: EndCommand) -> No
     shard.answer(turn, envelope, command["id"], {"ok": True}, store=True)
 
 
+def extend(shard: Shard, turn: Turn, envelope: Envelope, command: ExtendCommand) -> None:
+    """Decide an extension: the window grows if that takes nobody's seats, else it stays."""
+    item = shard.lives.get(command["meeting"])
+    if item is None:
+        turn.count(Reason.NOT_FOUND.value)
+        shard.answer(turn, envelope, command["id"], bare(Reason.NOT_FOUND), store=True)
+        return
+    end_s = command.get("until_s")
+    if end_s is None:
+        end_s = max(item.record.end_s, turn.now_s) + command.get("by_s", 0)
+    asked = core.Extend(meeting=item.record.id, duration_s=max(1, end_s - turn.now_s))
+    verdict = decide(shard.pool, asked, turn.now_s)
+    answer: Answer
+    if isinstance(verdict, core.Refused):
+        turn.count(verdict.reason.value)
+        answer = answering.refusal(verdict, turn.now_s)
+    else:
+        if isinstance(verdict, core.Admitted):
+            shard.pool.apply(verdict)
+            _extended(shard, turn, item)
+        answer = {"ok": True, "view": item.view()}
+    shard.answer(turn, envelope, command["id"], answer, store=True)
+
+
+def _extended(shard: Shard, turn: Turn, item: Live) -> None:
+    """Write down and tell that the window of a meeting and its rooms has grown."""
+    shard.sync(turn, item)
+    shard.sync_rooms(turn, item)
+    turn.count("extended")
+    if item.record.bound is not None:
+        shard.tell(turn, item, EventKind.MEETING_EXTENDED, f"extended:{item.record.end_s}")
+
+
 def succeeded(item: Live, *, repeated: bool) -> Answer:
     """Return the answer of a create whose meeting exists on its node."""
     return {"ok": True, "view": item.view(), "repeated": repeated}
 
 
-def refusal(verdict: core.Refused, now_s: int) -> Answer:
-    """Return the answer of a refused create, with its figures as a sentence."""
-    detail = verdict.detail
-    figures = refusals.Figures(
-        free_seats=detail.free_seats,
-        seats=detail.seats,
-        asked_seats=detail.asked_seats,
-        duration_s=detail.duration_s,
-        fits_at_s=detail.fits_at_s,
-        permanent=detail.permanent,
-        of_credential=detail.of_credential,
-    )
-    if verdict.reason in _WITHOUT_FIGURES:
-        message = refusals.sentence(verdict.reason)
-    else:
-        message = refusals.seats_sentence(verdict.reason, figures, now_s=now_s)
-    return {"ok": False, "reason": verdict.reason.value, "message": message}
-
-
-def _refused(reason: Reason) -> Answer:
-    return {"ok": False, "reason": reason.value, "message": refusals.sentence(reason)}
+_Handler: TypeAlias = Callable[[Shard, Turn, Envelope, Any], None]
+_HANDLERS: Final[dict[str, _Handler]] = {
+    "create": create,
+    "end": end,
+    "join": joins.join,
+    "extend": extend,
+    "book": bookings.book,
+    "cancel": bookings.cancel,
+    "move": bookings.move,
+}
+#: What is a command; anything else is a fact.
+KINDS: Final = frozenset(_HANDLERS)

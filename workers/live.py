@@ -20,6 +20,14 @@ from workers.presence import Presence
 
 #: Kinds of the callbacks that the end of a meeting fires; the others wait for something else.
 END_CALLBACKS: Final = frozenset(("endCallbackUrl", "meetingEndedURL"))
+_OF_BOOKINGS: Final = frozenset(
+    (
+        EventKind.BOOKING_STARTING,
+        EventKind.BOOKING_MADE,
+        EventKind.BOOKING_MOVED,
+        EventKind.BOOKING_CANCELLED,
+    )
+)
 #: Longer user ids are stored by their digest; real ones have some dozen characters.
 _USER_ID_MAX: Final = 512
 
@@ -140,9 +148,9 @@ class Live:
             return {"recordingMarks": record.marked}
         if kind is EventKind.MEETING_EVICTED:
             return {"seatsNeeded": self.seats_needed}
-        if kind is EventKind.WINDOW_ENDED:
+        if kind in (EventKind.WINDOW_ENDED, EventKind.MEETING_EXTENDED):
             return {"seats": record.seats, "windowEnd": record.end_s * 1_000}
-        if kind is EventKind.BOOKING_STARTING:
+        if kind in _OF_BOOKINGS:
             window = {"windowStart": record.start_s * 1_000, "windowEnd": record.end_s * 1_000}
             return {"seats": record.seats, **window}
         return {}

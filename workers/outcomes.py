@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import orjson
 
+from scheduler import wording
 from scheduler.core import commands as core
 from scheduler.core.admission import decide
 from schemas import refusals
@@ -97,9 +98,8 @@ def placed(shard: Shard, turn: Turn, item: Live, outcome: Placed) -> None:
         shard.sync(turn, item)
         turn.count("placed")
         shard.tell(turn, item, EventKind.MEETING_CREATED, "created")
-        if item.record.state == MeetingState.OVERTIME and item.record.parent_id is None:
-            # Its node took longer than its window.
-            shard.tell(turn, item, EventKind.WINDOW_ENDED, "window")
+        # Its node may have taken longer than its window.
+        shard.overtime(turn, item)
         shard.answer_waiters(
             turn, item, lambda repeated: commands.succeeded(item, repeated=repeated), store=False
         )
@@ -146,11 +146,11 @@ def failed(shard: Shard, turn: Turn, item: Live, outcome: PlaceFailed, *, tries_
             credential=item.record.credential_id,
             now_s=turn.now_s,
         )
-    answer: Answer = {
-        "ok": False,
-        "reason": Reason.NO_NODE.value,
-        "message": f"No server could start the meeting ({outcome.reason}). No seats are held.",
-    }
+    words = wording.wording_in(shard.directory, item.record.credential_id, shard.zone)
+    message = f"No server could start the meeting ({outcome.reason}). No seats are held."
+    if not words.is_plain:
+        message = refusals.sentence(Reason.NO_NODE, words)
+    answer: Answer = {"ok": False, "reason": Reason.NO_NODE.value, "message": message}
     shard.answer_waiters(turn, item, lambda _: answer, store=True)
     shard.forget(turn, item, EndReason.FAILED)
 

@@ -37,7 +37,7 @@ from workers.shard import EndCall, Shard, Turn
 
 log = structlog.get_logger()
 
-_COMMANDS: Final = frozenset({"create", "end", "join"})
+_COMMANDS: Final = commands.KINDS
 #: A command made earlier than this before or after a take-over may have been decided by the
 #: predecessor; the margin covers the difference between the clocks of two machines.
 _CLOCKS_APART_MS: Final = 10_000

@@ -72,7 +72,16 @@ class OrphanCall:
     node: int
 
 
-NodeCall: TypeAlias = PlaceCall | EndCall | CheckCall | OrphanCall
+@dataclass(frozen=True, slots=True)
+class NoticeCall:
+    """Tell the people in a meeting something, in its chat; once, if the node takes it."""
+
+    meeting: str
+    node: int
+    text: str
+
+
+NodeCall: TypeAlias = PlaceCall | EndCall | CheckCall | OrphanCall | NoticeCall
 
 
 @dataclass(slots=True)
@@ -258,16 +267,29 @@ class Shard:
                 self.forget(turn, item, EndReason.EXPIRED)
                 continue
             self.sync(turn, item)
-            # A room reserves nothing, so nobody is told of its window.
-            if item.record.state == MeetingState.OVERTIME and item.record.parent_id is None:
-                self.tell(turn, item, EventKind.WINDOW_ENDED, "window")
+            self.overtime(turn, item)
         moving.displaced(self, turn)
         for meeting_id in self.bookings.due(now_ms):
             booked = self.lives.get(meeting_id)
-            if booked is not None and booked.record.state == MeetingState.BOOKED:
+            if booked is not None and self.bookings.is_due(booked, now_ms):
                 # Another worker may have told it: the fact is the same.
-                self.tell(turn, booked, EventKind.BOOKING_STARTING, "starting")
+                fact = f"starting:{booked.record.start_s}"
+                self.tell(turn, booked, EventKind.BOOKING_STARTING, fact)
         return turn
+
+    def overtime(self, turn: Turn, item: Live) -> None:
+        """Tell that a window is over, when the meeting goes on: outsiders, and those in it.
+
+        A room reserves nothing, so nobody is told of its window.
+        """
+        record = item.record
+        if record.state != MeetingState.OVERTIME or record.parent_id is not None:
+            return
+        self.tell(turn, item, EventKind.WINDOW_ENDED, f"window:{record.end_s}")
+        directory = self.directory
+        owner = directory.subscriptions.get(record.subscription_id) if directory else None
+        if owner is not None and owner.overtime_text and record.node_id is not None:
+            turn.calls.append(NoticeCall(record.id, record.node_id, owner.overtime_text))
 
     def sync(self, turn: Turn, item: Live) -> None:
         """Copy what the core says of the meeting into its record, and mark it changed."""

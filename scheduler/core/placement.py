@@ -85,7 +85,7 @@ def choose(pool: Pool, ask: Ask, freed: Mapping[int, int] = _NOTHING) -> Node | 
     """
     now_s = pool.now_s
     own = ask.own
-    for _, _, node_id in _now_order(pool, ask, freed):
+    for _, _, node_id in walk(pool, ask, freed):
         node = pool.nodes[node_id]
         free = node.calendar.capacity - node.running_seats
         if free < ask.seats and own is None and node_id not in freed:
@@ -113,7 +113,8 @@ def choose_for_later(pool: Pool, ask: Ask) -> Node | None:
     return None
 
 
-def _now_order(pool: Pool, ask: Ask, freed: Mapping[int, int]) -> Iterable[Entry]:
+def walk(pool: Pool, ask: Ask, freed: Mapping[int, int] = _NOTHING) -> Iterable[Entry]:
+    """Return the nodes in the order in which the policy asks them, whether they fit or not."""
     entries = pool.order.entries
     if pool.rules.mode is Mode.SPREAD:
         return _held_back_last(pool, entries, ask.seats)

@@ -36,6 +36,7 @@ class MeetingRecord:
     parent_id: str | None = None
     gate: bytes | None = None
     marked: bool = False
+    why: bytes | None = None
     #: Until when its seats stand in the usage; 0: nothing was counted yet.
     counted_s: int = 0
 

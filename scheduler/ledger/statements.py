@@ -29,7 +29,7 @@ _TYPES: Final = {
         *(name for name in usage.SUMS if name != "joins"),
     ),
     "boolean": ("live", "present", "moderator", "marked"),
-    "bytea": ("doc", "bound", "gate", "answer", "body"),
+    "bytea": ("doc", "bound", "gate", "why", "answer", "body"),
 }
 _TYPE_OF: Final = {name: kind for kind, names in _TYPES.items() for name in names}
 
