@@ -7,7 +7,7 @@ description, and the role that does long work.
 from collections.abc import Mapping
 from typing import Final
 
-from scheduler.manage import audit, jobs, tokens
+from scheduler.manage import audit, jobs, state, tokens
 from scheduler.manage.operation import Operation
 from scheduler.manage.progress import Work
 
@@ -15,7 +15,10 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *jobs.OPERATIONS,
     *tokens.OPERATIONS,
     *audit.OPERATIONS,
+    *state.OPERATIONS,
 )
 
 #: By kind: `delivery.replay`; modules have them as `WORK`.
-WORK: Final[Mapping[str, Work]] = {}
+WORK: Final[Mapping[str, Work]] = {
+    **state.WORK,
+}

@@ -1,0 +1,1 @@
+"""The state of an installation as a file."""

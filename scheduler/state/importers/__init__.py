@@ -1,0 +1,1 @@
+"""Lists of other balancers, turned into state files."""
