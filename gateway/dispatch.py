@@ -46,9 +46,7 @@ class Dispatch:
         self._requests_max = parts.settings.requests_max
         self._active = 0
         self._addresses = Addresses()
-        self._callers = Callers(
-            parts.directory, base_domain=parts.settings.base_domain, now_ms=parts.now_ms
-        )
+        self._callers = Callers(parts.directory, settings=parts.settings, now_ms=parts.now_ms)
         self._limits = Limits(parts.settings)
         self._live = Live(parts)
         self._gate = Gate(parts)
@@ -107,6 +105,17 @@ class Dispatch:
         self, incoming: Incoming, name: str, call: Call, manner: Manner | None
     ) -> web.Response:
         """Make a call whose signature is right, if the caller may make it."""
+        try:
+            return await self._made(incoming, name, call, manner)
+        except ApiFailure as failure:
+            # Not before the signature was right: the language would tell that there is a customer.
+            if call.auth is not Auth.OPEN:
+                failure.tell(incoming.caller.wording)
+            raise
+
+    async def _made(
+        self, incoming: Incoming, name: str, call: Call, manner: Manner | None
+    ) -> web.Response:
         caller, values = incoming.caller, incoming.params.values
         if "checksum" in values:
             # Spelled in a way that only decoding shows: a second one all the same.

@@ -8,22 +8,38 @@ from typing import Final
 from aiohttp import web
 from multidict import CIMultiDict
 
-from schemas import answers
+from schemas import answers, refusals
 from schemas.params import Violation
+from schemas.refusals import Wording
+from schemas.values import Reason
 
 _HEADERS: Final = CIMultiDict(
     {"Content-Type": "text/xml; charset=utf-8", "Cache-Control": "no-cache"}
 )
 
 
+#: The keys that have texts in every language.
+_REASONS: Final = frozenset(Reason)
+
+
 class ApiFailure(Exception):  # noqa: N818  # an outcome of a call, not an error of this program
     """The call is answered with a FAILED document."""
 
-    def __init__(self, key: str, message: str = "", *, status: int = 200) -> None:
+    def __init__(
+        self, key: str, message: str = "", *, status: int = 200, worded: bool = False
+    ) -> None:
         super().__init__(key)
+        #: Whether the message is in the caller's words already.
+        self.worded = worded
         self.key = key
         self.message = message or answers.MESSAGES.get(key, "")
         self.status = status
+
+    def tell(self, wording: Wording) -> None:
+        """Say it in the words of the caller; the sentences of BBB's own keys stay BBB's."""
+        if self.worded or wording.is_plain or self.key not in _REASONS:
+            return
+        self.message, self.worded = refusals.sentence(Reason(self.key), wording), True
 
     def response(self) -> web.Response:
         """Return the FAILED document."""

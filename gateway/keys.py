@@ -13,10 +13,13 @@ from typing import Final
 
 import structlog
 
+from scheduler import wording
 from scheduler.directory import DirectoryWatch
-from scheduler.directory_records import Credential, Directory, rules_of, terms_of
-from schemas import checksum, rules
+from scheduler.directory_records import Credential, Directory, rules_of
+from scheduler.settings import Settings
+from schemas import checksum, refusals, rules
 from schemas.params import Params
+from schemas.refusals import Wording
 from schemas.requested import Terms
 from schemas.rules import NO_RULES, Rules
 
@@ -52,6 +55,8 @@ class Caller:
     #: Whether moderators may enter a meeting whose seats are all taken.
     moderators_pass: bool = False
     rules: Rules = NO_RULES
+    #: How refusals are told to it.
+    wording: Wording = refusals.PLAIN
     #: None: the previous secret counts until it is revoked.
     previous_until_ms: int | None = None
     now_ms: Callable[[], int] = field(default=_unix_ms, repr=False, compare=False)
@@ -103,12 +108,14 @@ class Callers:
         self,
         watch: DirectoryWatch,
         *,
-        base_domain: str,
+        settings: Settings,
         now_ms: Callable[[], int] = _unix_ms,
     ) -> None:
         self._watch = watch
         self._now_ms = now_ms
-        self._suffix = f".{base_domain.lower().strip('.')}" if base_domain else ""
+        self._settings = settings
+        domain = settings.base_domain.lower().strip(".")
+        self._suffix = f".{domain}" if domain else ""
         self._unknown = _unknown()
         self._directory: Directory | None = None
         self._by_name: dict[str, Caller] = {}
@@ -173,7 +180,8 @@ class Callers:
             secrets=credential.secrets,
             algorithms=credential.algorithms,
             enabled=credential.enabled and subscription.enabled,
-            terms=terms_of(credential),
+            terms=wording.spoken_terms(credential, self._settings),
+            wording=wording.wording_of(subscription, wording.zone_of(self._settings.time_zone)),
             origins=credential.origins,
             jsonp=credential.jsonp,
             draft=credential.draft,

@@ -50,7 +50,7 @@ class Terms:
     duration_s: int
     seats_max: int | None = None
     duration_max_s: int | None = None
-    #: Texts of the provider that come before the caller's.
+    #: Texts of the provider that come before the caller's; {seats} and {minutes} are filled in.
     welcome: str = ""
     moderator: str = ""
 
@@ -103,6 +103,7 @@ def requested(
     seats = effective_seats(params, terms)
     attendee_pw, moderator_pw = values.get("attendeePW", ""), values.get("moderatorPW", "")
     minutes = params.number("duration")
+    duration_s = effective_duration_s(params, terms)
     meta, callbacks = _meta_and_callbacks(values)
     doc = MeetingDoc(
         name=values["name"],
@@ -118,7 +119,7 @@ def requested(
         ("attendeePW", doc["attendee_pw"]),
         ("moderatorPW", doc["moderator_pw"]),
         ("maxParticipants", str(seats)),
-        *_texts(params, terms),
+        *_texts(params, terms, seats, duration_s),
         *((("parentMeetingID", parent),) if parent else ()),
         *((name, value) for name, value in values.items() if _forwarded(name, value)),
         *((f"meta_{key}", value) for key, value in meta.items() if key not in inward.METAS),
@@ -126,7 +127,7 @@ def requested(
     return Requested(
         external_id=values["meetingID"],
         seats=seats,
-        duration_s=effective_duration_s(params, terms),
+        duration_s=duration_s,
         doc=doc,
         given_attendee_pw=attendee_pw,
         given_moderator_pw=moderator_pw,
@@ -140,11 +141,13 @@ def _forwarded(name: str, value: str) -> bool:
     return not (name in _TYPED and is_unset(value))
 
 
-def _texts(params: Params, terms: Terms) -> list[tuple[str, str]]:
+def _texts(params: Params, terms: Terms, seats: int, duration_s: int) -> list[tuple[str, str]]:
     off = params.flag("deactivateBbbserverDefaultChatTexts")
     off = off or params.flag("deactivateDefaultChatTexts")
     texts = []
-    for name, ours in (("welcome", terms.welcome), ("moderatorOnlyMessage", terms.moderator)):
+    for name, text in (("welcome", terms.welcome), ("moderatorOnlyMessage", terms.moderator)):
+        # The caller's own text stays as it is, whatever braces it has.
+        ours = text.replace("{seats}", str(seats)).replace("{minutes}", str(duration_s // 60))
         parts = [part for part in ("" if off else ours, params.get(name)) if part]
         if parts:
             texts.append((name, _BETWEEN_TEXTS.join(parts)))

@@ -83,12 +83,15 @@ class Create:
 
 def _refusal(reason: str, message: str, given: Params) -> ApiFailure:
     key = str(reason)
+    worded = False
     if reason in _CAPACITY:
+        # The worker has put it into the caller's words, with the figures that it knows.
+        worded = bool(message)
         message = message or answers.MESSAGES[key]
         origin = next((v for n, v in given.values.items() if n.lower() == "meta_bbb-origin"), "")
         if "moodle" in origin.lower():
             key = _MOODLE_KEY
-    return ApiFailure(key, message)
+    return ApiFailure(key, message, worded=worded)
 
 
 async def _parent(parts: Parts, caller: Caller, given: Params) -> Entry | None:

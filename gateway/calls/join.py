@@ -17,7 +17,7 @@ from aiohttp import web
 
 from gateway import failures
 from gateway.failures import ApiFailure, xml
-from gateway.gate import Gate, person_of
+from gateway.gate import FULL, Gate, person_of
 from gateway.incoming import GET, Call, Calls, Incoming
 from gateway.keys import Caller
 from gateway.live import Live
@@ -26,8 +26,9 @@ from gateway.parts import Parts
 from gateway.sessions import Sessions
 from scheduler.directory_records import Node
 from scheduler.nodes import NodeError, RawReply, parse
-from schemas import answers, checksum, params
+from schemas import answers, checksum, params, refusals
 from schemas.params import Params
+from schemas.refusals import Wording
 from schemas.values import Reason
 
 #: A join that overtakes its create waits this long for it.
@@ -93,11 +94,11 @@ class Join:
             entry = await self._arriving(caller, given)
         violation = _violation(given, entry)
         if violation is not None or entry is None:
-            return _error(given, violation or params.FORCIBLY_ENDED)
+            return _error(given, violation or params.FORCIBLY_ENDED, caller.wording)
         moderator = _is_moderator(entry, values)
         node = await self._live.node(entry)
         if node is None:
-            return _error(given, _UNAVAILABLE)
+            return _error(given, _UNAVAILABLE, caller.wording)
         if caller.rules.join is not None:
             values = caller.rules.join.apply(given).params.values
         if not _takes_no_seat(values):
@@ -109,7 +110,7 @@ class Join:
                 over = moderator and caller.moderators_pass
                 refusal = await self._gate.admit(entry, person, pool=caller.pool, over=over)
                 if refusal is not None:
-                    return _error(given, refusal)
+                    return _error(given, refusal, caller.wording)
         self._note(entry)
         query = _encoded(values, entry.node_meeting_id)
         query = checksum.signed_query("join", query, node.secret)
@@ -241,9 +242,13 @@ def _is_moderator(entry: Entry, values: dict[str, str]) -> bool:
     raise ApiFailure(*(_NO_ROLE if doc["moderator_pw"] or doc["attendee_pw"] else _ROLE_NEEDED))
 
 
-def _error(given: Params, violation: params.Violation) -> web.Response:
+def _error(given: Params, violation: params.Violation, wording: Wording) -> web.Response:
     """Answer an error as XML, or by redirect when the signed call names a web address for it."""
     key, message = violation
+    failure = ApiFailure(key, message)
+    if violation is FULL:
+        failure = ApiFailure(key, refusals.full_sentence(wording), worded=True)
+    failure.tell(wording)
     if given.values.get("redirect", "").lower() != "false":
         for name in ("errorRedirectUrl", "logoutURL"):
             address = given.get(name)
@@ -251,5 +256,6 @@ def _error(given: Params, violation: params.Violation) -> web.Response:
                 address = address.replace(token, "")
             target = params.web_url(address)
             if target is not None:
-                return failures.redirect(answers.error_location(target, key, message))
-    raise ApiFailure(key, message)
+                location = answers.error_location(target, key, failure.message)
+                return failures.redirect(location)
+    raise failure
