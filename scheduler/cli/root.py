@@ -77,6 +77,7 @@ def commands() -> typer.Typer:
     """Return the command line with all of its commands."""
     # Each module registers its commands with `app`.
     from scheduler.cli import (  # noqa: F401
+        audit,
         bench,
         credentials,
         deliveries,
@@ -86,7 +87,9 @@ def commands() -> typer.Typer:
         jobs,
         nodes,
         processes,
+        state,
         subscriptions,
+        tokens,
     )
 
     return app
