@@ -124,7 +124,7 @@ def _admitted(
         updated_ms=turn.now_ms,
         doc=orjson.dumps(command["doc"]),
         parent_id=command.get("parent"),
-        why=None if why is None else orjson.dumps(why.packed()),
+        why=None if why is None else orjson.dumps(why),
     )
     item = Live(record=record, doc=command["doc"], body_waits="body_bytes" in command["doc"])
     item.waiters.append(Waiter(envelope, record.id, repeated=False))
@@ -170,6 +170,12 @@ def _repeated(
         asked = core.Extend(meeting=item.record.id, duration_s=command["duration_s"])
         verdict = decide(shard.pool, asked, turn.now_s)
         if isinstance(verdict, core.Refused):
+            shard.usage.refused(
+                *(turn.batch, verdict.reason),
+                subscription=command["subscription"],
+                credential=command["credential"],
+                now_s=turn.now_s,
+            )
             words = answering.words_of(shard, command["credential"])
             answer = answering.refusal(verdict, turn.now_s, words)
             shard.answer(turn, envelope, command["id"], answer, store=True)

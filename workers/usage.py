@@ -12,13 +12,15 @@ from typing import Final, TypeAlias
 
 from scheduler import usage
 from scheduler.ledger.records import Batch, MeetingRecord
-from scheduler.usage import DAY_S, WHOLE, Charge
+from scheduler.usage import DAY_S, WHOLE, Charge, UsageKey
 from schemas.events import EventKind
 from schemas.values import MeetingState
 
 #: Subscription and credential.
 _Payer: TypeAlias = tuple[int, int]
 
+#: Days that a new worker looks back at most.
+_DAYS_MAX: Final = 31
 _SEATS, _USERS, _MEETINGS = 0, 1, 2
 _TOLD: Final = {
     EventKind.MEETING_CREATED: "creates",
@@ -50,6 +52,8 @@ class Tally:
         self._before: dict[_Payer, list[int]] = {}
         #: Windows that begin later.
         self._starts: list[tuple[int, str]] = []
+        #: What a new worker has to write with its first turn.
+        self._unwritten: dict[UsageKey, list[int]] = {}
         #: Of the peaks; None: nothing was there yet.
         self._day: int | None = None
 
@@ -102,6 +106,8 @@ class Tally:
 
     def write(self, batch: Batch, shown: Iterable[MeetingRecord], *, now_s: int) -> None:
         """Put into the batch what the turn made of the meetings that it made or changed."""
+        if self._unwritten:
+            self._after_restore(batch)
         day = now_s // DAY_S
         if day != self._day:
             self._next_day(batch, self._day or day, day)
@@ -126,11 +132,43 @@ class Tally:
                 self._enter(record, charge, now_s)
             if users and record.parent_id is None:
                 self._raise(payers(record), _USERS, users)
-        # The levels are as on the day of the last change; should it be over, the next turn sees to
-        # that. What the predecessor wrote is in the table, where the highest counts.
-        self._day = (min(latest_ms // 1_000, now_s) or now_s) // DAY_S
         self._before.clear()
-        self._peaks = {payer: list(levels) for payer, levels in self._levels.items()}
+        self._day = now_s // DAY_S
+        # Since the last change levels have moved with the windows alone; perhaps nobody wrote it.
+        since_s = min(latest_ms // 1_000, now_s) if latest_ms else now_s
+        for day in range(max(since_s // DAY_S, self._day - _DAYS_MAX), self._day + 1):
+            span = (max(since_s, day * DAY_S), min(now_s + 1, (day + 1) * DAY_S))
+            for payer, peaks in self._highest(*span).items():
+                self._peaks[payer] = peaks  # of today, in the end
+                for which, name in enumerate(usage.PEAKS):
+                    usage.add(self._unwritten, (day, *payer), name, peaks[which])
+
+    def _highest(self, from_s: int, to_s: int) -> dict[_Payer, list[int]]:
+        """Return the most that there was within a span in which nothing but time has changed."""
+        entries = self._entries.values()
+        starts = {entry.charge.start_s for entry in entries}
+        peaks = {payer: [0, *levels[_USERS:]] for payer, levels in self._levels.items()}
+        for moment_s in {from_s} | {start_s for start_s in starts if from_s < start_s < to_s}:
+            for payer, seats in self._seats(moment_s).items():
+                found = peaks.setdefault(payer, [0, 0, 0])
+                found[_SEATS] = max(found[_SEATS], seats)
+        return peaks
+
+    def _seats(self, at_s: int) -> dict[_Payer, int]:
+        """Return the seats that were reserved at a moment since the last change."""
+        seats: dict[_Payer, int] = {}
+        for entry in self._entries.values():
+            reserved = entry.charge.level(at_s)[0]
+            for payer in entry.payers:
+                seats[payer] = seats.get(payer, 0) + reserved
+        return seats
+
+    def _after_restore(self, batch: Batch) -> None:
+        for key, row in self._unwritten.items():
+            for name, value in zip(usage.COLUMNS, row, strict=True):
+                if value:
+                    usage.add(batch.usage, key, name, value)
+        self._unwritten.clear()
 
     def _follow(self, batch: Batch, record: MeetingRecord, *, now_s: int) -> None:
         charge = _charge(record)
@@ -213,11 +251,7 @@ class Tally:
         Called before the turn's meetings are followed: of what has changed in it, only the people
         are in the levels already.
         """
-        midnight_s = day * DAY_S
-        seats: dict[_Payer, int] = {}
-        for entry in self._entries.values():
-            for payer in entry.payers:
-                seats[payer] = seats.get(payer, 0) + entry.charge.level(midnight_s)[0]
+        seats = self._seats(day * DAY_S)
         peaks: dict[_Payer, list[int]] = {}
         for payer in self._levels.keys() | self._before.keys():
             before = self._before.get(payer) or self._levels[payer]
