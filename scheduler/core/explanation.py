@@ -1,15 +1,17 @@
 """Why a meeting is where it is: what the decision looked at, in numbers.
 
-Owns the short record of an admitted create, made before the verdict is applied and small enough to
-be kept with every meeting; making sentences of it is the reader's work. It looks at a few nodes
-only, so that large pools cost no more than small ones. It changes nothing. Called by the placement
-worker for creates, and by what-if questions.
+Owns the short record of an admitted create, made before the verdict is applied and kept with the
+meeting. Most creates take the first node that the policy names, and then nothing is looked at but
+the ranks that are there anyway: it costs a hundredth of a decision. Making sentences of it is the
+reader's work. It changes nothing. Called by the placement worker for creates, and by what-if.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 from scheduler.core import placement
 from scheduler.core.accounts import Node
@@ -17,11 +19,11 @@ from scheduler.core.commands import Admitted, Create
 from scheduler.core.model import Pool
 from scheduler.core.placement import Ask
 
-#: Nodes that are named with their free seats: the first in the order of the policy.
+#: Nodes that are named with their ranks: the first in the order of the policy.
 NAMED = 3
-#: Nodes whose reason is looked for; a walk that is longer than this is told as such.
+#: Nodes whose reason is looked for; further ones are not told of.
 LOOKED_AT = 32
-#: Why a node was passed over, in the order of the record.
+#: Why a node was passed over.
 REASONS = ("size", "tags", "maintenance", "full", "calendar")
 
 
@@ -31,71 +33,78 @@ class Explanation:
 
     mode: str
     node: int
-    #: Nodes of the pool, and those of them that take meetings at present.
+    #: Nodes of the pool, and those of them that took meetings then.
     nodes: int
     open_nodes: int
-    #: The first nodes by policy, each with its free seats before the decision.
-    best: tuple[tuple[int, int], ...]
-    #: How many came before the chosen one and why not, as in ``REASONS``.
-    passed: tuple[int, ...]
+    #: The first by policy before the decision: rank, name and id, see ``Pool.order``.
+    best: Sequence[tuple[int, str, int]]
     #: Meetings that made way, and the users that were in them.
-    evicted: tuple[str, ...]
+    evicted: Sequence[str]
     disturbed: int
     #: Whether seats that were held already were taken up: a booking's, or a lost meeting's.
     resumed: bool
-
-    def packed(self) -> list[object]:
-        """Return it as a short list, for storing."""
-        return [getattr(self, name) for name in self.__slots__]
+    #: Nodes that came before the chosen one, by ``REASONS``.
+    passed: Sequence[int]
 
 
-def unpacked(stored: list[object]) -> Explanation:
-    """Return what was packed."""
-    values = dict(zip(Explanation.__slots__, stored, strict=True))
-    return Explanation(**values)  # type: ignore[arg-type]  # as packed
+def unpacked(stored: Sequence[Any]) -> Explanation:
+    """Return what ``explain`` made, from its stored form."""
+    return Explanation(*stored)
 
 
-def explain(pool: Pool, verdict: Admitted) -> Explanation | None:
-    """Return why this verdict names its node; None for anything but a create.
+def explain(pool: Pool, verdict: Admitted) -> tuple[object, ...] | None:
+    """Return why this verdict names its node, as a short tuple; None for anything but a create.
 
     The verdict must not have been applied yet.
     """
     command = verdict.command
     if not isinstance(command, Create):
         return None
-    own = None if verdict.replaces is None else pool.meetings[verdict.replaces]
-    tags = pool.subscriptions[command.subscription].node_tags
+    entries = pool.order.entries
+    first = placement.first(pool, verdict.seats)
+    best = entries[first : first + NAMED]
+    passed: Sequence[int] = ()
+    if not best or best[0][2] != verdict.node:
+        best, passed = _looked_at(pool, verdict, command)
+    evicted = verdict.evicted
+    return (
+        pool.rules.mode.value,
+        verdict.node,
+        len(pool.nodes),
+        len(entries),
+        best,
+        evicted,
+        sum(pool.meetings[victim].connected for victim in evicted) if evicted else 0,
+        verdict.replaces is not None,
+        passed,
+    )
+
+
+def _looked_at(
+    pool: Pool, verdict: Admitted, command: Create
+) -> tuple[list[tuple[int, str, int]], list[int]]:
+    """Return the first nodes that came into question, and how many were passed over, and why."""
     ask = Ask(
         command.subscription,
         verdict.seats,
         verdict.window,
-        own,
+        None if verdict.replaces is None else pool.meetings[verdict.replaces],
         credential=command.credential,
-        tags=tags,
+        tags=pool.subscriptions[command.subscription].node_tags,
     )
-    best: list[tuple[int, int]] = []
+    best: list[tuple[int, str, int]] = []
     passed = [0] * len(REASONS)
     before = True
-    for _, _, node_id in itertools.islice(placement.walk(pool, ask), LOOKED_AT):
-        node = pool.nodes[node_id]
-        before = before and node_id != verdict.node
+    for entry in itertools.islice(placement.walk(pool, ask), LOOKED_AT):
+        node = pool.nodes[entry[2]]
+        before = before and node.id != verdict.node
         if before:
             passed[_why_not(pool, node, ask)] += 1
-        if len(best) < NAMED:
-            best.append((node_id, node.seats - node.running_seats))
+        if len(best) < NAMED and placement.suits(node, ask):
+            best.append(entry)
         elif not before:
             break
-    return Explanation(
-        pool.rules.mode.value,
-        verdict.node,
-        len(pool.nodes),
-        len(pool.order.entries),
-        tuple(best),
-        tuple(passed),
-        verdict.evicted,
-        sum(pool.meetings[victim].connected for victim in verdict.evicted),
-        own is not None,
-    )
+    return best, passed
 
 
 def _why_not(pool: Pool, node: Node, ask: Ask) -> int:

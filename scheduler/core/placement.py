@@ -125,12 +125,22 @@ def walk(pool: Pool, ask: Ask, freed: Mapping[int, int] = _NOTHING) -> Iterable[
     return itertools.islice(entries, bisect.bisect_left(entries, (least,)), None)
 
 
+def first(pool: Pool, seats: int) -> int:
+    """Return where in ``Pool.order`` the policy begins to look for so many seats."""
+    if pool.rules.mode is Mode.SPREAD:
+        return _kept_free(pool, seats)
+    return bisect.bisect_left(pool.order.entries, (seats,))
+
+
+def _kept_free(pool: Pool, seats: int) -> int:
+    if seats >= pool.rules.large_seats:
+        return 0
+    keep_free = pool.rules.keep_free
+    return len(pool.order.entries) // 7 if keep_free is None else keep_free
+
+
 def _held_back_last(pool: Pool, entries: list[Entry], seats: int) -> Iterator[Entry]:
     """Walk the emptiest nodes last, unless the meeting is one they are kept for."""
-    keep_free = pool.rules.keep_free
-    if keep_free is None:
-        keep_free = len(entries) // 7
-    if seats >= pool.rules.large_seats:
-        keep_free = 0
+    keep_free = _kept_free(pool, seats)
     yield from itertools.islice(entries, keep_free, None)
     yield from itertools.islice(entries, keep_free)
