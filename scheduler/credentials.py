@@ -7,7 +7,7 @@ a sentence when it refuses. Called by the command line, the management API, and 
 
 from typing import Any, Final, TypedDict, Unpack
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -17,7 +17,14 @@ from scheduler.database import Database
 from scheduler.directory_records import credential_name, slug_and_sub
 from scheduler.operations import NewCredential, new_secret
 from scheduler.vault import Vault
-from schemas.tables import CredentialRow, SubscriptionRow
+from schemas.tables import (
+    CredentialRow,
+    EndpointRow,
+    HookRow,
+    MeetingRow,
+    RecordingRow,
+    SubscriptionRow,
+)
 
 OVERLAP_MAX_S: Final = 366 * 86_400
 
@@ -27,6 +34,7 @@ class CredentialTerms(TypedDict, total=False):
 
     label: str
     enabled: bool
+    is_default: bool
     hosts: str
     algorithms: str
     seats: int | None
@@ -53,8 +61,56 @@ async def change_credential(
     async with changes.change(database) as session:
         row, _ = await _named(session, name)
         await _free_hosts(session, row, stored.get("hosts", ""))
+        if stored.get("is_default"):
+            await give_up_default(session)
         row.sqlmodel_update(stored)
     return row
+
+
+async def give_up_default(session: AsyncSession) -> None:
+    """Take the bare path from whoever owns it: at most one credential does."""
+    for other in await session.scalars(select(CredentialRow).where(col(CredentialRow.is_default))):
+        other.is_default = False
+
+
+async def remove(database: Database, name: str, *, force: bool = False) -> None:
+    """Remove a credential with its webhooks, and the endpoints that hear of it alone.
+
+    Ends nothing. Unless forced it is refused while something would be out of everybody's reach:
+    meetings that are not over, bookings, recordings, endpoints.
+    """
+    async with changes.change(database) as session:
+        row, full = await _named(session, name)
+        if not force:
+            await _refuse_in_use(session, row, full)
+        mine = col(EndpointRow.credential_id) == row.id
+        for endpoint in list(await session.scalars(select(EndpointRow).where(mine))):
+            await changes.remove(session, endpoint)
+        hooks = delete(HookRow).where(col(HookRow.credential_id) == row.id)
+        await session.execute(hooks.execution_options(synchronize_session=False))
+        await changes.remove(session, row)
+
+
+async def _refuse_in_use(session: AsyncSession, row: CredentialRow, name: str) -> None:
+    meeting, recording = (
+        MeetingRow.metadata.tables["meeting"],
+        RecordingRow.metadata.tables["recording"],
+    )
+    endpoint = EndpointRow.metadata.tables["endpoint"]
+    used = []
+    for what, table, only in (
+        ("meetings or bookings that are not over", meeting, (meeting.c.live.is_(True),)),
+        ("recordings", recording, (recording.c.doc.is_not(None), recording.c.state != "deleted")),
+        ("endpoints of its own", endpoint, ()),
+    ):
+        mine = select(table.c.id).where(table.c.credential_id == row.id, *only).limit(1)
+        if (await session.execute(mine)).first() is not None:
+            used.append(what)
+    if used:
+        raise ConflictError(
+            f"{name} has {', '.join(used)}: switch it off instead, or remove it by force; then"
+            " nobody can reach them any more"
+        )
 
 
 async def rotate(
@@ -136,7 +192,6 @@ def _described(row: CredentialRow, name: str) -> dict[str, Any]:
     if rotating and until_ms is not None and until_ms <= changes.now_ms():
         rotating = False
     return shown | {
-        "is_default": row.is_default,
         #: Whether the secret before the present one is still valid.
         "previous": rotating,
         "previous_until_ms": until_ms if rotating else None,

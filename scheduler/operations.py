@@ -16,10 +16,11 @@ from typing import Final, TypedDict, Unpack
 from sqlalchemy import select
 from sqlmodel import col
 
-from scheduler import changes, checks
-from scheduler.checks import ConflictError, NotFoundError
+from scheduler import changes, checks, subscriptions
+from scheduler.checks import ConflictError
 from scheduler.database import Database
 from scheduler.directory_records import credential_name
+from scheduler.pools import PoolRules
 from scheduler.vault import Vault
 from schemas.tables import (
     CredentialRow,
@@ -33,15 +34,6 @@ OperationError = checks.OperationError
 
 SECRET_CHARACTERS: Final = 40
 _ALPHABET: Final = string.ascii_letters + string.digits
-
-
-class PoolRules(TypedDict, total=False):
-    """What can be set on a pool."""
-
-    mode: str
-    keep_free: int | None
-    large_seats: int
-    evict_across_subscriptions: bool
 
 
 class SubscriptionTerms(TypedDict, total=False):
@@ -154,23 +146,6 @@ async def set_node_state(database: Database, name: str, state: str) -> None:
         row.state = state
 
 
-async def set_node_health(database: Database, node_id: int, *, up: bool, reason: str) -> None:
-    """Store what the observer found out about a node.
-
-    A repetition writes nothing, so that nobody loads the directory again for it.
-    """
-    health = "up" if up else "down"
-    async with database.session() as session:
-        row = await session.get(NodeRow, node_id)
-    if row is None:
-        raise NotFoundError(f"there is no node {node_id}")
-    if (row.health, row.health_reason) == (health, reason):
-        return
-    async with changes.change(database) as session:
-        row = await changes.get(session, NodeRow, "id", node_id, what="node")
-        row.health, row.health_reason, row.health_ms = health, reason, changes.now_ms()
-
-
 async def add_subscription(
     database: Database, slug: str, *, pool: str = "default", **terms: Unpack[SubscriptionTerms]
 ) -> int:
@@ -198,14 +173,16 @@ async def list_subscriptions(database: Database) -> list[SubscriptionRow]:
 
 
 async def change_subscription(
-    database: Database, slug: str, **terms: Unpack[SubscriptionTerms]
+    database: Database, slug: str, *, pool: str | None = None, **terms: Unpack[SubscriptionTerms]
 ) -> SubscriptionRow:
-    """Change terms of a subscription; meetings that are admitted already stay so."""
-    if not terms:
+    """Change terms of a subscription, or its pool; meetings that are admitted stay so."""
+    if not terms and pool is None:
         raise OperationError("there is nothing to change")
     stored = checks.fields(terms, SubscriptionTerms)
     async with changes.change(database) as session:
         row = await changes.get(session, SubscriptionRow, "slug", slug, what="subscription")
+        if pool is not None:
+            await subscriptions.move(session, row, pool)
         row.sqlmodel_update(stored)
     return row
 

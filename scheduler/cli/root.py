@@ -86,6 +86,7 @@ def commands() -> typer.Typer:
         inspect,
         jobs,
         nodes,
+        pools,
         processes,
         state,
         subscriptions,

@@ -1,24 +1,39 @@
-"""Commands for subscriptions.
+"""Commands for subscriptions: add, set, list, show, limits, remove.
 
-Owns options and output only; the work is done by `scheduler.operations`.
+Owns options and output only; the operations are `scheduler.manage.subscriptions`.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, Final
 
+import orjson
 import typer
 
 from scheduler import operations
-from scheduler.assembly import Assembly
 from scheduler.cli import entries, printing
-from scheduler.cli.performing import JsonOption, perform
+from scheduler.cli.performing import JsonOption, operate
 from scheduler.cli.root import app
-from scheduler.database import Database
-
-Result = TypeVar("Result")
+from scheduler.manage import subscriptions
+from scheduler.manage.context import Context
+from schemas.management.subscriptions import (
+    LimitsShown,
+    NewSubscription,
+    SubscriptionAsked,
+    SubscriptionChange,
+    SubscriptionsAsked,
+    SubscriptionShown,
+)
 
 subscription = typer.Typer(help="Customers' contracts.", no_args_is_help=True)
 app.add_typer(subscription, name="subscription")
+
+SlugArgument = Annotated[str, typer.Argument(help="Slug of the subscription.")]
+_COLUMNS: Final = (
+    "slug", "name", "pool", "seats", "held_seats", "overtime_seats", "free_seats", "meetings",
+    "users", "endpoints_off", "enabled", "suspended",
+)  # fmt: skip
+_LIMITS: Final = ("limit", "value", "used", "set_on", "credential")
+_TEXTS: Final = ("welcome_text", "moderator_text", "overtime_text")
 
 
 @subscription.command("add")
@@ -38,30 +53,34 @@ def subscription_add(
     pool: Annotated[str, typer.Option(help="Pool; made when it is new.")] = "default",
 ) -> None:
     """Add a subscription; give it a credential next."""
+    asked = {
+        "slug": slug,
+        "seats": seats,
+        "name": name,
+        "pool": pool,
+        "default_seats": default_seats,
+        "default_duration_s": default_minutes * 60,
+        "meetings_max": meetings_max,
+    }
 
-    async def _work(parts: Assembly) -> None:
-        await operations.ensure_pool(parts.database, pool)
-        await operations.add_subscription(
-            parts.database,
-            slug,
-            seats=seats,
-            name=name,
-            pool=pool,
-            default_seats=default_seats,
-            default_duration_s=default_minutes * 60,
-            meetings_max=meetings_max,
-        )
+    async def work(context: Context) -> SubscriptionShown:
+        wanted = NewSubscription.model_validate(asked)
+        await operations.ensure_pool(context.database, pool)
+        return await subscriptions.add(context, wanted)
 
-    perform(_work)
+    operate(work)
     typer.echo(f"subscription {slug} was added with {seats} seats")
 
 
 @subscription.command("set")
 def subscription_set(  # noqa: PLR0913  # each is an option
-    slug: Annotated[str, typer.Argument(help="Slug of the subscription.")],
+    slug: SlugArgument,
     *,
     name: Annotated[str | None, typer.Option(help="Name of the customer.")] = None,
     seats: Annotated[int | None, typer.Option(min=1, help="Seats of the contract.")] = None,
+    pool: Annotated[
+        str | None, typer.Option(help="Move it; only while it is off and nothing runs.")
+    ] = None,
     default_seats: Annotated[
         int | None, typer.Option(min=1, help="Seats of a meeting without maxParticipants.")
     ] = None,
@@ -75,81 +94,145 @@ def subscription_set(  # noqa: PLR0913  # each is an option
     moderator_text: Annotated[
         str | None, typer.Option(help="Comes before a caller's moderatorOnlyMessage.")
     ] = None,
+    overtime_text: Annotated[
+        str | None, typer.Option(help="Chat message when a window ends; empty: none.")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Of refusals and the provider's texts: en or de.")
+    ] = None,
+    refusal_texts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON file of own texts: {language: {key: text}}; `-`: input, `none`: ours.",
+        ),
+    ] = None,
+    origins: entries.ListOption = None,
+    node_tags: entries.ListOption = None,
     rules_file: entries.RulesOption = None,
     enable: Annotated[bool | None, typer.Option("--enable/--disable")] = None,
+    suspend: Annotated[
+        bool | None,
+        typer.Option("--suspend/--resume", help="Off, whatever the customer sets; or not."),
+    ] = None,
     event_names: Annotated[bool | None, typer.Option(help="Events name people.")] = None,
     event_hashed_ids: Annotated[
         bool | None, typer.Option(help="Events show people's ids as hashes.")
     ] = None,
 ) -> None:
     """Change a subscription; meetings that are admitted already stay so."""
-    given: dict[str, Any] = {
-        "name": name,
-        "enabled": enable,
-        "event_names": event_names,
-        "event_hashed_ids": event_hashed_ids,
-        "seats": seats,
-        "default_seats": default_seats,
-        "default_duration_s": default_minutes and default_minutes * 60,
-        "welcome_text": welcome,
-        "moderator_text": moderator_text,
-        "rules": None if rules_file is None else entries.rules(rules_file),
-    }
-    terms = {field: value for field, value in given.items() if value is not None}
+    terms = entries.sent(
+        name=name,
+        enabled=enable,
+        suspended=suspend,
+        event_names=event_names,
+        event_hashed_ids=event_hashed_ids,
+        seats=seats,
+        pool=pool,
+        default_seats=default_seats,
+        default_duration_s=None if default_minutes is None else default_minutes * 60,
+        welcome_text=welcome,
+        moderator_text=moderator_text,
+        overtime_text=overtime_text,
+        language=language,
+        refusal_texts=None if refusal_texts is None else _texts(refusal_texts),
+        origins=entries.listed(origins),
+        node_tags=entries.listed(node_tags),
+        rules=None if rules_file is None else entries.rules(rules_file),
+    )
     terms |= entries.limits(
         meetings_max=meetings_max,
         meeting_seats_max=meeting_seats_max,
         duration_max_s=max_minutes,
     )
-    perform(lambda parts: operations.change_subscription(parts.database, slug, **terms))
+    asked = {"subscription": slug, **terms}
+    operate(lambda context: subscriptions.change(context, SubscriptionChange.model_validate(asked)))
     typer.echo(f"subscription {slug} was changed")
 
 
 @subscription.command("list")
-def subscription_list(*, json: JsonOption = False) -> None:
-    """List the subscriptions."""
-    rows, names = perform(_with_pools(operations.list_subscriptions))
-    columns = ["slug", "name", "pool", "seats", "default_seats", "default_duration_s", "enabled"]
-    printing.table(_rows(rows, columns, names), columns, as_json=json)
+def subscription_list(
+    pool: Annotated[str | None, typer.Option(help="Those of one pool only.")] = None,
+    search: Annotated[str | None, typer.Option(help="A part of the slug or the name.")] = None,
+    *,
+    enabled: Annotated[
+        bool | None, typer.Option("--on/--off", help="Only those that are on, or off.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """List the subscriptions with what they use at present."""
+    found = operate(
+        lambda context: entries.every(
+            *(context, subscriptions.list_subscriptions),
+            SubscriptionsAsked(pool=pool, search=search, enabled=enabled),
+        )
+    )
+    rows = [
+        {name: row[name] for name in _COLUMNS}
+        for row in (entries.flat(item) | item.now.model_dump() for item in found)
+    ]
+    printing.table(rows, _COLUMNS, as_json=json)
 
 
 @subscription.command("show")
-def subscription_show(
-    slug: Annotated[str, typer.Argument(help="Slug of the subscription.")],
-    *,
-    json: JsonOption = False,
-) -> None:
-    """Show all that is set on a subscription, its rules too."""
-    rows = perform(lambda parts: operations.list_subscriptions(parts.database))
-    row = next((row for row in rows if row.slug == slug), None)
-    if row is None:
-        printing.fail(f"there is no subscription {slug}")
-    names = ["slug", *operations.SubscriptionTerms.__annotations__]
-    shown = {name: getattr(row, name) for name in names}
+def subscription_show(slug: SlugArgument, *, json: JsonOption = False) -> None:
+    """Show all that is set on a subscription, its rules and limits too."""
+
+    async def work(context: Context) -> tuple[SubscriptionShown, LimitsShown]:
+        asked = SubscriptionAsked(subscription=slug)
+        shown = await subscriptions.show(context, asked)
+        return shown, await subscriptions.limits(context, asked)
+
+    shown, limits = operate(work)
+    row = entries.flat(shown)
     if json:
-        printing.document(shown)
+        printing.document(row)
         return
-    rules = shown.pop("rules")
-    printing.fields(shown)
-    printing.rules(rules)
+    now, texts, rules = row.pop("now"), row.pop("refusal_texts"), row.pop("rules")
+    own = {name: row.pop(name) for name in _TEXTS}
+    printing.fields(row)
+    typer.echo("\nat present")
+    printing.fields(now, indent="  ")
+    typer.echo("\nlimits")
+    printing.table(_limits(limits), _LIMITS, as_json=False)
+    own |= {
+        f"{key} ({code})": text for code, by_key in texts.items() for key, text in by_key.items()
+    }
+    if own := {name: text for name, text in own.items() if text}:
+        typer.echo("\ntexts")
+        printing.fields(own, indent="  ")
+    if rules:
+        typer.echo()
+        printing.rules(rules)
 
 
-def _with_pools(
-    read: Callable[[Database], Awaitable[Result]],
-) -> Callable[[Assembly], Awaitable[tuple[Result, dict[int, str]]]]:
-    async def _work(parts: Assembly) -> tuple[Result, dict[int, str]]:
-        pools = parts.directory.current.pools
-        return await read(parts.database), {pool.id: pool.name for pool in pools.values()}
+@subscription.command("limits")
+def subscription_limits(slug: SlugArgument, *, json: JsonOption = False) -> None:
+    """Show each limit, where it is set, and what is used of it."""
+    found = operate(
+        lambda context: subscriptions.limits(context, SubscriptionAsked(subscription=slug))
+    )
+    printing.table(_limits(found), _LIMITS, as_json=json)
 
-    return _work
+
+@subscription.command("remove")
+def subscription_remove(slug: SlugArgument) -> None:
+    """Remove a subscription without credentials and meetings; endpoints and tokens go with it."""
+    operate(lambda context: subscriptions.remove(context, SubscriptionAsked(subscription=slug)))
+    typer.echo(f"subscription {slug} was removed")
 
 
-def _rows(rows: Any, columns: list[str], names: dict[int, str]) -> list[dict[str, Any]]:
-    """Return the columns of the rows, with the names behind the ids of pools."""
-    return [
-        {
-            column: names.get(row.pool_id) if column == "pool" else getattr(row, column)
-            for column in columns
-        }
-        for row in rows
-    ]
+def _limits(found: LimitsShown) -> list[dict[str, Any]]:
+    return [{name: getattr(item, name) for name in _LIMITS} for item in found.items]
+
+
+def _texts(source: str) -> Any:
+    """Return the texts of a JSON file."""
+    text = entries.rules(source)
+    if not text:
+        return {}
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        name = "the input" if source == "-" else Path(source).name
+        printing.fail(f"{name} is no JSON: {error}", code=printing.MISUSED)

@@ -7,7 +7,7 @@ description, and the role that does long work.
 from collections.abc import Mapping
 from typing import Final
 
-from scheduler.manage import audit, jobs, state, tokens
+from scheduler.manage import audit, jobs, pools, state, subscriptions, tokens, usage
 from scheduler.manage.operation import Operation
 from scheduler.manage.progress import Work
 
@@ -15,6 +15,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *jobs.OPERATIONS,
     *tokens.OPERATIONS,
     *audit.OPERATIONS,
+    *pools.OPERATIONS,
+    *subscriptions.OPERATIONS,
     *state.OPERATIONS,
 )
 

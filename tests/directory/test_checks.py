@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scheduler import checks
 from scheduler.checks import OperationError
 from scheduler.directory_records import credential_name
-from scheduler.operations import PoolRules, SubscriptionTerms
+from scheduler.operations import SubscriptionTerms
+from scheduler.pools import PoolRules
 
 
 @pytest.mark.parametrize("entered", ["acme", "a", "0", "uni-bremen", "uni_2", "a-5b", "x" * 63])

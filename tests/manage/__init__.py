@@ -1,0 +1,1 @@
+"""Operations of management, called as the API and the command line call them."""

@@ -1,0 +1,1 @@
+"""What customers and their provider manage: pools, subscriptions, credentials, endpoints."""
