@@ -119,7 +119,7 @@ class NodeCallbacks:
         """Have the node's recordings looked at: its list says what is ready."""
         try:
             token = webhooks.fields_of(body).get(recording_ready.FIELD, "")
-            tokens.claims_of(token, (node.secret,), tokens.RECORDING_ALGORITHM)
+            tokens.claims_of(token, node.secrets, tokens.RECORDING_ALGORITHM)
         except ValueError as error:
             raise Refused(401, "the signature is wrong") from error
         self._requests.heard(node, recording=True)
@@ -130,7 +130,7 @@ class NodeCallbacks:
             raise Refused(401, "there is no bearer")
         try:
             token = given[len(_BEARER) :].strip()
-            tokens.claims_of(token, (node.secret,), tokens.ANALYTICS_ALGORITHM)
+            tokens.claims_of(token, node.secrets, tokens.ANALYTICS_ALGORITHM)
         except ValueError as error:
             raise Refused(401, "the signature is wrong") from error
         try:

@@ -107,14 +107,15 @@ class NodeHooks:
             url = self._inbound.hook_url(node.id)
             # The address has a secret in it, so the signature that covers nothing else will do.
             ok = len(found) == 1 and webhooks.verified(
-                url, body, found[0], (node.secret,), constant=True
+                url, body, found[0], node.secrets, constant=True
             )
         else:
             given = request.headers.get("Authorization", "")
-            ok = given[: len(_BEARER)].lower() == _BEARER and hmac.compare_digest(
-                given[len(_BEARER) :].strip().encode("utf-8", "surrogateescape"),
-                node.secret.encode(),
-            )
+            bearer = given[len(_BEARER) :].strip().encode("utf-8", "surrogateescape")
+            ok = False
+            for secret in node.secrets:
+                ok |= hmac.compare_digest(bearer, secret.encode())
+            ok &= given[: len(_BEARER)].lower() == _BEARER
         if not ok or not node.secret:
             raise Refused(401, "the signature is wrong")
 

@@ -42,7 +42,10 @@ _KINDS: Final[dict[type[SQLModel], tuple[str, str]]] = {
 }
 #: Observed, not decided by anybody.
 _OBSERVED: Final = frozenset(
-    {"health", "health_reason", "health_ms", "version", "epoch", "holder", "used_ms"}
+    {
+        *("health", "health_reason", "health_ms", "health_fault", "answered_ms", "misses"),
+        *("version", "previous_in_use", "epoch", "holder", "used_ms"),
+    }
 )
 _SECRET: Final = frozenset({"secret", "previous_secret", "digest", "content"})
 

@@ -200,13 +200,19 @@ def _node(row: dict[str, Any], vault: Vault, maintenance: tuple[Window, ...]) ->
     secrets = _opened(vault, (row["secret"],), kind="node", name=row["name"])
     if not secrets:
         return None
-    previous: tuple[str, ...] = ()
+    secret, other, in_use = secrets[0], "", False
     until_ms = row["previous_until_ms"]
-    if row["previous_secret"] is not None and (until_ms is None or until_ms > _now_ms()):
-        previous = _opened(vault, (row["previous_secret"],), kind="node", name=row["name"])
+    if row["previous_secret"] is not None and (
+        until_ms is None or until_ms > _now_ms() or row["previous_in_use"]
+    ):
+        for previous in _opened(vault, (row["previous_secret"],), kind="node", name=row["name"]):
+            in_use = row["previous_in_use"]
+            # A node that still has the former one must not be without service for it.
+            secret, other = (previous, secret) if in_use else (secret, previous)
     fields = row | {
-        "secret": secrets[0],
-        "previous_secret": "".join(previous),
+        "secret": secret,
+        "other_secret": other,
+        "previous_in_use": in_use,
         "tags": frozenset(_listed(row["tags"])),
         "maintenance": maintenance,
     }

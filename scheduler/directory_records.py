@@ -33,6 +33,7 @@ class Node:
     name: str
     #: Up to and including the slash behind `bigbluebutton`.
     base_url: str
+    #: The secret that signs our calls: of two, the one that the node was seen to take.
     secret: str = field(repr=False)
     seats: int
     meeting_seats_max: int | None
@@ -45,12 +46,19 @@ class Node:
     #: How much it is preferred among nodes that are equally full, percent.
     weight: int = 100
     tags: frozenset[str] = frozenset()
-    #: Taken by the node as well while its secret is changed; "" when there is none.
-    previous_secret: str = field(default="", repr=False)
+    #: The one that it may have instead while its secret is changed; "" when there is none.
+    other_secret: str = field(default="", repr=False)
+    #: Whether `secret` is the former one, because the node has not got the new one yet.
+    previous_in_use: bool = False
     #: What the node says of itself; "" before it was heard.
     version: str = ""
     #: Windows in which it takes no meetings, those that are over left out.
     maintenance: tuple[Window, ...] = ()
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What the node may sign with."""
+        return (self.secret, self.other_secret) if self.other_secret else (self.secret,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 Owns the one HTTP session to the nodes, its limits, and the difference between a call that
 certainly had no effect (`NodeRefused`) and one whose effect is unknown (`NodeUnknown`). Never
-retries and never decides: a FAILED answer is an answer. Called by the placement worker, the
-observer and the gateway.
+decides: a FAILED answer is an answer, and repeats nothing but what a wrong checksum turned away
+while a secret is changed. Called by the placement worker, the observer and the gateway.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ import aiohttp
 from lxml import etree
 from yarl import URL
 
+from scheduler.node_faults import Fault
 from scheduler.settings import Settings
 from schemas import checksum
 
@@ -31,7 +32,10 @@ CONNECTIONS_MAX: Final = 4_096
 _INLINE_BYTES_MAX: Final = 65_536
 _FORM: Final = "application/x-www-form-urlencoded"
 _SERVER_ERROR: Final = 500
-_REDIRECT: Final = 300
+REDIRECT: Final = 300
+_WRONG_CHECKSUM: Final = "checksumError"
+#: Nodes whose other secret works, remembered at once; far more than change theirs at a time.
+_SWAPPED_MAX: Final = 1_024
 
 
 class NodeAddress(Protocol):
@@ -48,6 +52,10 @@ class NodeAddress(Protocol):
     @property
     def secret(self) -> str:
         """The shared secret of the node."""
+
+    @property
+    def other_secret(self) -> str:
+        """The one that it may have instead while its secret is changed, else ""."""
 
 
 class BodySource(Protocol):
@@ -68,12 +76,13 @@ Sendable = bytes | BodySource
 class NodeError(Exception):
     """A call to a node brought no answer."""
 
-    def __init__(self, node: str, call: str, detail: str) -> None:
+    def __init__(self, node: str, call: str, detail: str, fault: Fault = Fault.BROKEN) -> None:
         super().__init__(f"{call} at node {node}: {detail}")
         self.node = node
         self.call = call
         #: Coarse, free of URLs and secrets: fit for logs.
         self.detail = detail
+        self.fault = fault
 
 
 class NodeRefused(NodeError):  # noqa: N818  # an outcome that callers branch on, as is NodeUnknown
@@ -113,6 +122,8 @@ class RawReply:
     #: Where a redirect leads, "" when absent.
     location: str = ""
     cookies: Mapping[str, str] = field(default_factory=dict)
+    #: The clock of whoever answered (RFC 9110), "" when absent.
+    date: str = ""
 
 
 def body_time_s(settings: Settings, size: int) -> float:
@@ -163,6 +174,8 @@ class NodeClient:
     def __init__(self, settings: Settings) -> None:
         self._answer_bytes_max = settings.node_answer_bytes_max
         self._session: aiohttp.ClientSession | None = None
+        #: Nodes that took their other secret last, with both of them: new secrets are a new chance.
+        self._swapped: set[tuple[str, str, str]] = set()
 
     async def start(self) -> None:
         """Open the session; no connection is made yet."""
@@ -210,32 +223,63 @@ class NodeClient:
         """Make one call and return its answer, FAILED ones included.
 
         With a `body` the parameters stay in the signed query and the call is a POST. Without one a
-        long query becomes a form in the body. Raises `NodeRefused` when the node certainly did not
-        act, `NodeUnknown` when that is not known.
+        long query becomes a form in the body. While the node's secret is changed, a call that it
+        turns away for its checksum is signed with the other secret and made once more. Raises
+        `NodeRefused` when the node certainly did not act, `NodeUnknown` when that is not known.
         """
         query = encode(params)
         path = f"{node.base_url}api/{call}"
-        if body is None and (method == "POST" or len(query) > QUERY_BYTES_MAX):
-            # A checksum inside the form signs the empty query string, as BBB has it since 2.4.
-            form = f"{query}&checksum={checksum.sign(call, '', node.secret)}".encode()
-            request = _Request("POST", path, form, _FORM)
-        else:
-            url = f"{path}?{checksum.signed_query(call, query, node.secret)}"
-            request = _Request(method if body is None else "POST", url, body, content_type)
+
+        def signed(secret: str) -> _Request:
+            if body is None and (method == "POST" or len(query) > QUERY_BYTES_MAX):
+                # A checksum inside the form signs the empty query string, as BBB has it since 2.4.
+                form = f"{query}&checksum={checksum.sign(call, '', secret)}".encode()
+                return _Request("POST", path, form, _FORM)
+            url = f"{path}?{checksum.signed_query(call, query, secret)}"
+            return _Request(method if body is None else "POST", url, body, content_type)
+
+        first, second = node.secret, node.other_secret
+        if self.takes_other(node):
+            first, second = second, first
+        reply = await self._answered(node, call, signed(first), timeout_s=timeout_s)
+        if second and not reply.ok and reply.key == _WRONG_CHECKSUM:
+            again = await self._answered(node, call, signed(second), timeout_s=timeout_s)
+            if again.ok or again.key != _WRONG_CHECKSUM:
+                self._swap(node)
+                return again
+        return reply
+
+    def takes_other(self, node: NodeAddress) -> bool:
+        """Whether the node took its other secret when it was called last."""
+        return (node.base_url, node.secret, node.other_secret) in self._swapped
+
+    def _swap(self, node: NodeAddress) -> None:
+        key = (node.base_url, node.secret, node.other_secret)
+        if key in self._swapped:
+            self._swapped.remove(key)
+            return
+        if len(self._swapped) >= _SWAPPED_MAX:
+            self._swapped.clear()  # costs every one of them one more call
+        self._swapped.add(key)
+
+    async def _answered(
+        self, node: NodeAddress, call: str, request: "_Request", *, timeout_s: float
+    ) -> NodeReply:
+        """Send one request and return the BBB answer to it."""
         raw = await self._exchange(node, call, request, timeout_s=timeout_s)
         status, document = raw.status, raw.content
         if status >= _SERVER_ERROR:
-            raise NodeUnknown(node.name, call, f"status {status}")
+            raise NodeUnknown(node.name, call, f"status {status}", Fault.STATUS)
         try:
             if len(document) > _INLINE_BYTES_MAX:
                 root = await asyncio.to_thread(parse, document)
             else:
                 root = parse(document)
         except ValueError as error:
-            if status >= _REDIRECT:
+            if status >= REDIRECT:
                 # A front server turned the call away before BBB saw it.
-                raise NodeRefused(node.name, call, f"status {status}") from error
-            raise NodeUnknown(node.name, call, str(error)) from error
+                raise NodeRefused(node.name, call, f"status {status}", Fault.STATUS) from error
+            raise NodeUnknown(node.name, call, str(error), Fault.NOT_BBB) from error
         return NodeReply(
             ok=root.findtext("returncode") == "SUCCESS",
             key=(root.findtext("messageKey") or "").strip(),
@@ -267,7 +311,7 @@ class NodeClient:
         request = _Request("GET" if body is None else "POST", url, body, content_type, cookies)
         raw = await self._exchange(node, call, request, timeout_s=timeout_s)
         if raw.status >= _SERVER_ERROR:
-            raise NodeUnknown(node.name, call, f"status {raw.status}")
+            raise NodeUnknown(node.name, call, f"status {raw.status}", Fault.STATUS)
         return raw
 
     async def _exchange(
@@ -303,13 +347,16 @@ class NodeClient:
                     response.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
                     response.headers.get("Location", ""),
                     {name: morsel.coded_value for name, morsel in response.cookies.items()},
+                    response.headers.get("Date", ""),
                 )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NodeRefused(node.name, call, f"no connection ({type(error).__name__})") from error
+            detail = f"no connection ({type(error).__name__})"
+            raise NodeRefused(node.name, call, detail, _why_unconnected(error)) from error
         except aiohttp.InvalidURL as error:
-            raise NodeRefused(node.name, call, "its URL is not valid") from error
+            raise NodeRefused(node.name, call, "its URL is not valid", Fault.URL) from error
         except TimeoutError as error:
-            raise NodeUnknown(node.name, call, f"no answer within {timeout_s:g} s") from error
+            detail = f"no answer within {timeout_s:g} s"
+            raise NodeUnknown(node.name, call, detail, Fault.TIMEOUT) from error
         except (aiohttp.ClientError, OSError) as error:
             raise NodeUnknown(node.name, call, f"broken off ({type(error).__name__})") from error
 
@@ -322,9 +369,20 @@ class NodeClient:
             size += len(part)
             if size > self._answer_bytes_max:
                 response.close()
-                raise NodeUnknown(node.name, call, "the answer is too long")
+                raise NodeUnknown(node.name, call, "the answer is too long", Fault.NOT_BBB)
             parts.append(part)
         return b"".join(parts)
+
+
+def _why_unconnected(error: aiohttp.ClientError) -> Fault:
+    """Return what kept us from a connection, as far as it can be told."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return Fault.NAME
+    if isinstance(error, aiohttp.ClientSSLError):
+        return Fault.TLS
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return Fault.TIMEOUT
+    return Fault.REFUSED
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,8 +70,15 @@ class NodeRow(SQLModel, table=True):
     #: Valid beside the secret during a rotation, sealed; the node takes either of them.
     previous_secret: bytes | None = Field(default=None, sa_type=LargeBinary)
     previous_until_ms: int | None = Field(default=None, sa_type=BigInteger)
+    #: The node was seen to take the previous secret, not the new one.
+    previous_in_use: bool = False
     #: What the node says of itself; "" before it was heard.
     version: str = Field(default="", max_length=64)
+    #: Which check it failed, a `scheduler.node_faults.Fault`.
+    health_fault: str = Field(default="", max_length=16)
+    #: When it answered last, and how many polls it missed since; kept to the minute or so.
+    answered_ms: int | None = Field(default=None, sa_type=BigInteger)
+    misses: int = 0
 
 
 class SubscriptionRow(SQLModel, table=True):

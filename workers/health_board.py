@@ -8,7 +8,7 @@ import asyncio
 
 import structlog
 
-from scheduler import operations
+from scheduler import node_operations
 from scheduler.database import Database
 from schemas.messages import NodeHealth
 
@@ -25,9 +25,7 @@ class HealthBoard:
     def show(self, health: NodeHealth) -> None:
         """Write one health fact; returns at once."""
         task = asyncio.get_running_loop().create_task(
-            operations.set_node_health(
-                self._database, health["node"], up=health["up"], reason=health["reason"]
-            )
+            node_operations.note_health(self._database, health)
         )
         self._writing.add(task)
         task.add_done_callback(self._written)

@@ -14,9 +14,11 @@ from typing import Any, Final
 
 import structlog
 
-from scheduler import nodes, sightings
+from scheduler import node_probe, nodes, sightings
 from scheduler.bus.errors import BusError
 from scheduler.bus.interface import Bus
+from scheduler.directory_records import Node
+from scheduler.node_faults import Fault
 from scheduler.settings import Settings
 from scheduler.sightings import MeetingSeen
 from schemas.messages import (
@@ -33,6 +35,10 @@ from workers.node_health import NodeHealthTracker
 #: Facts and views that did not change are sent again after these times.
 SEEN_REFRESH_S: Final = 30.0
 HEALTH_REFRESH_S: Final = 60.0
+#: The same of a node that misses polls: people watch it.
+MISSES_REFRESH_S: Final = 10.0
+#: How often a node is asked for its version.
+VERSION_REFRESH_S: Final = 900.0
 SNAPSHOT_REFRESH_S: Final = 10.0
 #: A publication is given up after this time; the next poll tries again.
 PUBLISH_TIMEOUT_S: Final = 10.0
@@ -66,8 +72,11 @@ class NodePoller:
             up_after=settings.node_up_after,
             lost_after_s=settings.node_lost_after_s,
         )
-        self._health_sent: tuple[bool, bool] | None = None
+        self._health_sent: tuple[object, ...] | None = None
         self._health_sent_s = 0.0
+        self._answered_ms: int | None = None
+        self._version = ""
+        self._version_asked_s: float | None = None
         self._seen_sent: list[SeenMeeting] | None = None
         self._seen_sent_s = 0.0
         #: What was sent last has been seen twice, which is what makes an absence certain.
@@ -79,13 +88,15 @@ class NodePoller:
         #: When the poll began since which people came or went; None when nobody did.
         self.moved_since_ms: int | None = None
 
-    async def poll(self, node: nodes.NodeAddress) -> None:
+    async def poll(self, node: Node) -> None:
         """Ask the node once, and tell what has changed; never raises for a node or the bus."""
         as_of_ms = time.time_ns() // 1_000_000
         listed = await self._ask(node)
         self.moved_since_ms = None
         facts: list[NodeHealth | NodeSeen] = []
-        if (health := self._health_fact()) is not None:
+        if listed is not None:
+            await self._ask_version(node)
+        if (health := self._health_fact(node)) is not None:
             facts.append(health)
         seen = None
         if listed is not None:
@@ -109,34 +120,50 @@ class NodePoller:
         if facts and await self._publish(node, facts):
             self._remember(health, seen)
 
-    async def _ask(self, node: nodes.NodeAddress) -> list[MeetingSeen] | None:
+    async def _ask(self, node: Node) -> list[MeetingSeen] | None:
         """Return the meetings of the node, or None when it gave no complete list."""
         try:
             reply = await self._client.call(node, "getMeetings", (), timeout_s=self._timeout_s)
         except nodes.NodeError as error:
-            self._missed(node, error.detail)
+            self._missed(node, error.detail, error.fault)
             return None
         if not reply.ok:
-            self._missed(node, f"answered {reply.key or 'FAILED'}")
+            fault = Fault.SECRET if reply.key == "checksumError" else Fault.FAILED
+            self._missed(node, f"answered {reply.key or 'FAILED'}", fault)
             return None
         meetings = reply.root.find("meetings")
         if meetings is None:
-            self._missed(node, "answered without a list of meetings")
+            self._missed(node, "answered without a list of meetings", Fault.NOT_BBB)
             return None
         was = self.health.state
         self.health.answered()
+        self._answered_ms = time.time_ns() // 1_000_000
         if self.health.state != was:
             log.info("node is up", node=node.name, before=was)
         if len(meetings) > _INLINE_MEETINGS_MAX:
             return await asyncio.to_thread(sightings.read_meetings, reply.root)
         return sightings.read_meetings(reply.root)
 
-    def _missed(self, node: nodes.NodeAddress, reason: str) -> None:
+    async def _ask_version(self, node: Node) -> None:
+        """Ask the node what it is, now and then and after an outage; it need not answer."""
+        now_s = self._monotonic_s()
+        asked_s = self._version_asked_s
+        if asked_s is not None and now_s - asked_s < VERSION_REFRESH_S:
+            return
+        self._version_asked_s = now_s
+        try:
+            self._version = await node_probe.version(self._client, node, timeout_s=self._timeout_s)
+        except nodes.NodeError as error:
+            log.debug("node did not tell its version", node=node.name, reason=error.detail)
+
+    def _missed(self, node: Node, reason: str, fault: Fault) -> None:
         # What is not known for a while is told anew: the pool may have given the node's meetings up
         # meanwhile, and those that it still has must be ended without waiting for the refresh.
         self._seen_sent, self._seen_confirmed = None, False
+        # A node that comes back may have been upgraded.
+        self._version_asked_s = None
         was, was_lost = self.health.state, self.health.lost
-        self.health.missed(reason, now_s=self._monotonic_s())
+        self.health.missed(reason, fault, now_s=self._monotonic_s())
         if self.health.state != was:
             log.warning("node is down", node=node.name, reason=reason, before=was)
         elif self.health.lost and not was_lost:
@@ -144,23 +171,32 @@ class NodePoller:
         elif self.health.state != node_health.DOWN:
             log.info("node did not answer a poll", node=node.name, reason=reason)
 
-    def _health_fact(self) -> NodeHealth | None:
+    def _health_fact(self, node: Node) -> NodeHealth | None:
         """Return the health if it is known and changed, or was told long ago."""
         health = self.health
         if health.state == node_health.UNKNOWN:
             return None
-        now = (health.state == node_health.UP, health.lost)
-        age_s = self._monotonic_s() - self._health_sent_s
-        if now == self._health_sent and age_s < HEALTH_REFRESH_S:
-            return None
-        return {
+        fact: NodeHealth = {
             "kind": "nodeHealth",
             "node": self._node_id,
-            "up": now[0],
+            "up": health.state == node_health.UP,
             "reason": health.reason,
-            "lost": now[1],
+            "lost": health.lost,
             "at_ms": time.time_ns() // 1_000_000,
+            "fault": health.fault.value,
+            "misses": health.misses,
         }
+        if self._answered_ms is not None:
+            fact["answered_ms"] = self._answered_ms
+        if self._version:
+            fact["version"] = self._version
+        if node.other_secret and fact["up"]:
+            fact["previous_in_use"] = node.previous_in_use != self._client.takes_other(node)
+        age_s = self._monotonic_s() - self._health_sent_s
+        refresh_s = HEALTH_REFRESH_S if not health.misses else MISSES_REFRESH_S
+        if _told(fact) == self._health_sent and age_s < refresh_s:
+            return None
+        return fact
 
     def _seen_fact(self, as_of_ms: int, ours: dict[str, MeetingSeen]) -> NodeSeen | None:
         """Return what was seen if it changed, awaits its confirmation, or was told long ago."""
@@ -202,7 +238,7 @@ class NodePoller:
             view["rooms"] = rooms
         self._bus.broadcast_soon(dict(view))
 
-    async def _publish(self, node: nodes.NodeAddress, facts: list[NodeHealth | NodeSeen]) -> bool:
+    async def _publish(self, node: Node, facts: list[NodeHealth | NodeSeen]) -> bool:
         """Put the facts into the queue of the pool; False when the next poll must try again."""
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT_S):
@@ -216,12 +252,20 @@ class NodePoller:
         """Take note of what the placement worker has been told."""
         now_s = self._monotonic_s()
         if health is not None:
-            self._health_sent = (health["up"], health["lost"])
+            self._health_sent = _told(health)
             self._health_sent_s = now_s
         if seen is not None:
             self._seen_confirmed = seen["meetings"] == self._seen_sent
             self._seen_sent = seen["meetings"]
             self._seen_sent_s = now_s
+
+
+def _told(health: NodeHealth) -> tuple[object, ...]:
+    """Return what makes a fact of health worth telling at once."""
+    return (
+        *(health["up"], health["lost"], health.get("fault")),
+        *(health.get("version"), health.get("previous_in_use")),
+    )
 
 
 def _users(meeting: MeetingSeen) -> list[SeenUser]:

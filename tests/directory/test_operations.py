@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import SQLModel
 
-from scheduler import operations
+from scheduler import node_operations, operations
 from scheduler.database import Database
 from scheduler.directory import load_directory
 from scheduler.operations import OperationError
@@ -89,14 +89,14 @@ async def test_the_same_health_again_is_no_news(database: Database, vault: Vault
     node_id = await _add_node(database, vault)
     versions = []
     for up, reason in ((True, ""), (True, ""), (False, "timeout"), (False, "refused")):
-        await operations.set_node_health(database, node_id, up=up, reason=reason)
+        await node_operations.set_node_health(database, node_id, up=up, reason=reason)
         versions.append(await _version(database))
     assert versions == [versions[0], versions[0], versions[0] + 1, versions[0] + 2]
     (row,) = await operations.list_nodes(database)
     assert (row.health, row.health_reason) == ("down", "refused")
     assert row.health_ms > 0
     with pytest.raises(OperationError, match="no node 99"):
-        await operations.set_node_health(database, 99, up=True, reason="")
+        await node_operations.set_node_health(database, 99, up=True, reason="")
 
 
 async def test_a_subscription_is_added_changed_and_listed(database: Database) -> None:

@@ -34,6 +34,7 @@ class Address:
     base_url: str
     name: str = "n1"
     secret: str = "s3cr3t"
+    other_secret: str = ""
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

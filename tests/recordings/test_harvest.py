@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from deploy.simulator.model import Recording
-from scheduler import operations
+from scheduler import node_operations, operations
 from scheduler.recording_intake import unix_ms
 from scheduler.recordings import RecordingIndex
 from tests.gateway import world
@@ -40,7 +40,7 @@ async def test_a_node_that_is_not_there_leaves_its_recordings_and_takes_no_calls
         await operations.set_node_state(stage.run.database, name, "disabled")
     elif away == "down":
         node_id = next(n.id for n in stage.run.directory.current.nodes.values() if n.name == name)
-        await operations.set_node_health(stage.run.database, node_id, up=False, reason="test")
+        await node_operations.set_node_health(stage.run.database, node_id, up=False, reason="test")
     else:
         async with stage.run.database.write_lock, stage.run.database.begin() as connection:
             await connection.execute(text("DELETE FROM node WHERE name = :name"), {"name": name})

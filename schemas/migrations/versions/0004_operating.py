@@ -23,7 +23,11 @@ _COLUMNS = {
         ("tags", sa.String(1024), _EMPTY),
         ("previous_secret", sa.LargeBinary(), None),
         ("previous_until_ms", sa.BigInteger(), None),
+        ("previous_in_use", sa.Boolean(), sa.false()),
         ("version", sa.String(64), _EMPTY),
+        ("health_fault", sa.String(16), _EMPTY),
+        ("answered_ms", sa.BigInteger(), None),
+        ("misses", sa.Integer(), sa.text("0")),
     ),
     "subscription": (
         ("suspended", sa.Boolean(), sa.false()),
