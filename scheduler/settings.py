@@ -208,6 +208,8 @@ class Settings(BaseSettings):
     #: Whether callbacks may go to `http:` URLs.
     callback_http: bool = True
 
+    #: Days that the usage is kept by day; what is older is added up into one sum per credential.
+    usage_keep_days: int = Field(default=800, ge=32, le=36_500)
     #: Days that ended meetings, answers and events are kept.
     keep_days: int = Field(default=7, ge=1, le=3_650)
     #: Days that lines of the audit log are kept.

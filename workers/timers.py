@@ -18,7 +18,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from scheduler import credentials, endpoints
+from scheduler import credentials, endpoints, node_operations, usage_reading
 from scheduler.bus.errors import BusError
 from scheduler.bus.interface import Bus
 from scheduler.database import Database
@@ -92,6 +92,7 @@ class Timers:
         """Have removed what is older than the retention, and secrets whose rotation is over."""
         await credentials.drop_previous(self._database)
         await endpoints.drop_previous(self._database)
+        await node_operations.drop_previous(self._database)
         settings = self._settings
         await cleaner.remove_old(
             self._database,
@@ -99,6 +100,7 @@ class Timers:
             hook_keep_days=settings.hook_keep_days,
             delivery_keep_days=settings.delivery_keep_days,
         )
+        await usage_reading.fold(self._database, settings.usage_keep_days)
 
     async def look(self) -> None:
         """Publish a tick to every pool in which a window has ended; cheap when none is near."""

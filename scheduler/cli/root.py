@@ -77,8 +77,10 @@ def commands() -> typer.Typer:
     """Return the command line with all of its commands."""
     # Each module registers its commands with `app`.
     from scheduler.cli import (  # noqa: F401
+        assets,
         audit,
         bench,
+        convert,
         credentials,
         deliveries,
         endpoints,
@@ -91,6 +93,7 @@ def commands() -> typer.Typer:
         state,
         subscriptions,
         tokens,
+        usage,
     )
 
     return app

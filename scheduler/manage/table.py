@@ -7,7 +7,7 @@ description, and the role that does long work.
 from collections.abc import Mapping
 from typing import Final
 
-from scheduler.manage import audit, jobs, pools, state, subscriptions, tokens, usage
+from scheduler.manage import assets, audit, jobs, pools, state, subscriptions, tokens, usage
 from scheduler.manage.operation import Operation
 from scheduler.manage.progress import Work
 
@@ -17,7 +17,9 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *audit.OPERATIONS,
     *pools.OPERATIONS,
     *subscriptions.OPERATIONS,
+    *assets.OPERATIONS,
     *state.OPERATIONS,
+    *usage.OPERATIONS,
 )
 
 #: By kind: `delivery.replay`; modules have them as `WORK`.
