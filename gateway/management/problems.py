@@ -137,10 +137,15 @@ def unavailable(detail: str) -> ProblemError:
     return ProblemError("unavailable", detail, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
-def invalid(error: ValidationError, sent: Mapping[str, Any], body: frozenset[str]) -> ProblemError:
-    """Return the problem of what a model refused: which of the fields that came in what way."""
+def invalid(
+    error: ValidationError, sent: Mapping[str, Any], outside: frozenset[str] | None
+) -> ProblemError:
+    """Return the problem of what a model refused.
+
+    `outside` are the fields that did not come in the body; None: there is no body.
+    """
     faults = error.errors(include_url=False, include_context=False, include_input=False)
-    errors = [_fault(fault, sent, body) for fault in faults[:FAULTS_MAX]]
+    errors = [_fault(fault, sent, outside) for fault in faults[:FAULTS_MAX]]
     first = errors[0]
     place = first.parameter or (first.pointer or "")[2:]
     detail = f"{place}: {first.detail}" if place else first.detail
@@ -156,14 +161,14 @@ def _refused(error: OperationError) -> ProblemError:
     return ProblemError(code or "invalid", str(error))
 
 
-def _fault(fault: Mapping[str, Any], sent: Mapping[str, Any], body: frozenset[str]) -> Fault:
+def _fault(
+    fault: Mapping[str, Any], sent: Mapping[str, Any], outside: frozenset[str] | None
+) -> Fault:
     detail = _OURS.sub("", str(fault["msg"]))
     steps = _steps(fault["loc"], sent)
-    if not steps:
-        return Fault(detail=detail, pointer="#" if body else None)
-    if steps[0] in body:
-        return Fault(detail=detail, pointer="#" + "".join(f"/{_escaped(s)}" for s in steps))
-    return Fault(detail=detail, parameter=str(steps[0]))
+    if outside is None or (steps and steps[0] in outside):
+        return Fault(detail=detail, parameter=str(steps[0]) if steps else None)
+    return Fault(detail=detail, pointer="#" + "".join(f"/{_escaped(step)}" for step in steps))
 
 
 def _steps(place: Sequence[int | str], sent: Any) -> list[int | str]:

@@ -53,12 +53,12 @@ class Reading:
         }
         takes = self._operation.takes
         body = await self._body(request, bytes_max)
-        given: dict[str, Any] = {}
+        outside: frozenset[str] | None = None
         if takes:
-            kind = request.content_type
-            sent |= {"content": body, "media_type": kind} | self._query(request)
-            _check(given)
-            return self._model(self._operation.asked, sent, frozenset(), strict=False), body
+            sent |= self._query(request)
+            _check(sent)
+            sent |= {"content": body, "media_type": request.content_type}
+            return self._model(self._operation.asked, sent, None, strict=False), body
         if request.method in _BODILESS:
             sent |= self._query(request)
         else:
@@ -68,17 +68,23 @@ class Reading:
             if twice := sorted(given.keys() & sent.keys()):
                 fault = Fault(detail="it stands in the path already", pointer=f"#/{twice[0]}")
                 raise ProblemError("invalid", f"leave {twice[0]} out of the body", errors=[fault])
+            outside = frozenset(sent)
             sent |= given
         _check(sent)
-        return self._model(self._operation.asked, sent, frozenset(given), strict=True), body
+        return self._model(self._operation.asked, sent, outside, strict=True), body
 
     def place(self, model: type[BaseModel], values: Sequence[str]) -> BaseModel:
         """Return the model that asks for what the path names, and nothing else."""
         sent = {name: self._typed(name, text) for name, text in zip(self._names, values)}  # noqa: B905
-        return self._model(model, sent, frozenset(), strict=True)
+        return self._model(model, sent, None, strict=True)
 
     def _model(
-        self, kind: type[BaseModel], sent: dict[str, Any], body: frozenset[str], *, strict: bool
+        self,
+        kind: type[BaseModel],
+        sent: dict[str, Any],
+        outside: frozenset[str] | None,
+        *,
+        strict: bool,
     ) -> BaseModel:
         try:
             if strict:
@@ -86,7 +92,7 @@ class Reading:
                 return kind.model_validate_json(orjson.dumps(sent), strict=True)
             return kind.model_validate(sent)
         except ValidationError as error:
-            raise problems.invalid(error, sent, body) from None
+            raise problems.invalid(error, sent, outside) from None
 
     def _typed(self, name: str, text: str) -> Any:
         return _value(text, self._kinds.get(name, frozenset()))

@@ -5,7 +5,7 @@ that pages neither repeat nor skip anything that stays. Used by the models of ma
 cut by `scheduler.manage.paging`.
 """
 
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -49,6 +49,11 @@ class Paged(Asked):
 
 class Listed(Answered, Generic[Item]):
     """One page of a list."""
+
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """Return the name of the list of something in the description of the API."""
+        return f"ListOf{params[0].__name__}"
 
     items: list[Item]
     next: str | None = Field(

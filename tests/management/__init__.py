@@ -1,0 +1,1 @@
+"""The management API over HTTP: its framework, its description, and who may see what."""
