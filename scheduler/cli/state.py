@@ -148,7 +148,7 @@ def state_import(
     """
     pruned = _kinds(prune)
     directory = Path.cwd() if file == "-" else Path(file).absolute().parent
-    with _faults_of(file):
+    with saying_of(file):
         parsed = parsing.parse(_read(file))
     source = Source(parsed, _passphrase(passphrase_file), directory, states.kinds(pruned))
     done = operate(lambda context: _naming(file, _import(context, source, dry_run=dry_run)))
@@ -190,8 +190,9 @@ def _print(done: ImportResult) -> None:
                 values = {"before": _short(part.before), "after": _short(part.after)}
                 rows.append(head | {"field": part.field} | values)
                 head = dict.fromkeys(head, "")
-        shown = [{name: row.get(name, "") for name in _COLUMNS} for row in rows]
-        printing.table(shown, _COLUMNS, as_json=False)
+        columns = _COLUMNS if any("field" in row for row in rows) else _COLUMNS[:3]
+        shown = [{name: row.get(name, "") for name in columns} for row in rows]
+        printing.table(shown, columns, as_json=False)
         if done.more:
             typer.echo(f"… and {done.more} more")
         typer.echo("")
@@ -253,7 +254,9 @@ def _read(file: str) -> bytes:
         with Path(file).open("rb") as opened:
             return opened.read(limit)
     except OSError as error:
-        printing.fail(f"{file}: {error.strerror}; name a state file", code=printing.MISUSED)
+        printing.fail(
+            f"{file}: {error.strerror}; name a file that can be read", code=printing.MISUSED
+        )
 
 
 def _passphrase(file: str | None) -> str | None:
@@ -280,8 +283,16 @@ def _write(path: Path, text: str) -> None:
         printing.fail(f"{path}: {error.strerror}; name a file that can be written")
 
 
+def read_text(file: str) -> str:
+    """Return the text of a file or of the input."""
+    try:
+        return _read(file).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise StateError(["this is no text in UTF-8"]) from error
+
+
 @contextlib.contextmanager
-def _faults_of(file: str) -> Iterator[None]:
+def saying_of(file: str) -> Iterator[None]:
     """Say what is wrong with a file, each line with its name."""
     try:
         yield
@@ -292,6 +303,6 @@ def _faults_of(file: str) -> Iterator[None]:
 
 
 async def _naming(file: str, work: Awaitable[Result]) -> Result:
-    with _faults_of(file):
+    with saying_of(file):
         return await work
     raise AssertionError

@@ -169,7 +169,7 @@ class _Checked:
         table = items.TABLES[self._kind]
         found = {name: self._value(name) for name in table.fields}
         if "pool" in table.special:
-            found["pool"] = self._part.pool
+            found["pool"] = self._pool()
         if MAINTENANCE in table.special:
             found[MAINTENANCE] = self._windows()
         if self._kind is Kind.ENDPOINT:
@@ -202,6 +202,14 @@ class _Checked:
                     raise OperationError(f"{word!r} is not one word: write a list of words")
             value = " ".join(value)
         return checks.fields({name: value}, _COLUMNS[self._kind])[name]
+
+    def _pool(self) -> str:
+        pool: str = self._part.pool
+        try:
+            checks.name("pool", pool)
+        except OperationError as error:
+            self._fault((*self._path, "pool"), str(error))
+        return pool
 
     def _windows(self) -> list[list[Any]]:
         found = []

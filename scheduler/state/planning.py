@@ -23,6 +23,7 @@ from scheduler.state.items import (
     Item,
     Kind,
     State,
+    defaults,
 )
 from scheduler.state.parsing import Parsed, StateError
 
@@ -87,11 +88,12 @@ def plan(
             ]
         )
     removed = _removed(present, wanted, prune)
-    after = {key: item for key, item in present.items() if key not in removed} | wanted.items
+    asked = _new_pools(present, wanted) | wanted.items
+    after = {key: item for key, item in present.items() if key not in removed} | asked
     _check(after, wanted, parsed)
     changes: list[Change] = []
     for kind in Kind:
-        for item in (item for item in wanted.items.values() if item.kind is kind):
+        for item in (item for item in asked.values() if item.kind is kind):
             change = _change(present.get(item.key), item, now_s)
             if change is not None:
                 changes.append(change)
@@ -104,6 +106,15 @@ def plan(
 
 def _by_name(item: Item) -> str:
     return item.name
+
+
+def _new_pools(present: State, wanted: Wanted) -> State:
+    """Return the pools that are made because a file without pools names them."""
+    if Kind.POOL in wanted.kinds:
+        return {}
+    named = {item.fields["pool"] for item in wanted.items.values() if "pool" in item.fields}
+    made = (Item(Kind.POOL, name, defaults(Kind.POOL)) for name in sorted(named))
+    return {item.key: item for item in made if item.key not in present}
 
 
 def _removed(present: State, wanted: Wanted, prune: frozenset[Kind]) -> State:
