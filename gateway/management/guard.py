@@ -52,14 +52,19 @@ class Guard:
     async def bearer(self, request: web.Request) -> Bearer:
         """Return who has the token of a request; raises `ProblemError`."""
         scheme, _, presented = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != _SCHEME or len(presented) > _CREDENTIALS_CHARACTERS_MAX:
+        presented = presented.strip()
+        if (
+            scheme.lower() != _SCHEME
+            or not presented
+            or len(presented) > _CREDENTIALS_CHARACTERS_MAX
+        ):
             raise ProblemError(
                 "unauthorized",
                 "send a token: Authorization: Bearer sk_…; seatkeep token add makes one",
                 headers={"WWW-Authenticate": _CHALLENGE},
             )
         try:
-            return await bearers.bearer(self._database, presented.strip(), now_ms=self._now_ms())
+            return await bearers.bearer(self._database, presented, now_ms=self._now_ms())
         except BearerError as error:
             self._count(request)
             raise ProblemError(
