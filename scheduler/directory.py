@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from scheduler.database import Database
 from scheduler.directory_records import (
+    Asset,
     Credential,
     Directory,
     Endpoint,
@@ -46,12 +47,15 @@ async def load_directory(database: Database, vault: Vault) -> Directory:
             name: await _rows(connection, _TABLES[name])
             for name in ("pool", "node", "maintenance", "subscription", "credential", "endpoint")
         }
+        assets = await _assets(connection)
     pools = {row["id"]: _record(Pool, row) for row in rows["pool"]}
     closed = _maintenance(rows["maintenance"])
     nodes = {
         node.id: node for row in rows["node"] if (node := _node(row, vault, closed[row["id"]]))
     }
-    subscriptions = {row["id"]: _subscription(row, vault) for row in rows["subscription"]}
+    subscriptions = {
+        row["id"]: _subscription(row, vault, assets[row["id"]]) for row in rows["subscription"]
+    }
     credentials = {
         credential.id: credential
         for row in rows["credential"]
@@ -182,6 +186,16 @@ async def _rows(connection: AsyncConnection, table: Table) -> list[dict[str, Any
     return [dict(row) for row in found.mappings()]
 
 
+async def _assets(connection: AsyncConnection) -> defaultdict[int, dict[str, Asset]]:
+    """Return the assets by subscription and kind, without their content."""
+    found: defaultdict[int, dict[str, Asset]] = defaultdict(dict)
+    table = _TABLES["asset"].c
+    columns = (table.subscription_id, table.kind, table.media_type, table.filename, table.digest)
+    for owner, kind, media_type, filename, digest in await connection.execute(select(*columns)):
+        found[owner][kind] = Asset(media_type, filename, digest)
+    return found
+
+
 def _record(kind: type[Any], row: Mapping[str, Any]) -> Any:
     return kind(**{name: row[name] for name in kind.__dataclass_fields__})
 
@@ -260,11 +274,12 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _subscription(row: dict[str, Any], vault: Vault) -> Subscription:
+def _subscription(row: dict[str, Any], vault: Vault, assets: dict[str, Asset]) -> Subscription:
     hashed = row["event_hashed_ids"]
     key = vault.derived(f"event ids of subscription {row['id']}") if hashed else b""
     fields = row | {
         "enabled": row["enabled"] and not row["suspended"],
+        "assets": assets,
         "event_id_key": key,
         "node_tags": frozenset(_listed(row["node_tags"])),
         "refusal_texts": orjson.loads(row["refusal_texts"] or b"{}"),

@@ -62,6 +62,17 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Asset:
+    """A logo, slide or style sheet, without its content."""
+
+    media_type: str
+    #: With the ending that servers know the type by.
+    filename: str
+    #: SHA-256 of the content (hex).
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Subscription:
     """A customer's contract."""
 
@@ -95,6 +106,8 @@ class Subscription:
     overtime_text: str = ""
     #: Origins that all of its credentials allow besides their own.
     origins: frozenset[str] = frozenset()
+    #: By kind: `logo`, `slide`, `css`.
+    assets: Mapping[str, Asset] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

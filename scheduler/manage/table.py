@@ -7,7 +7,17 @@ description, and the role that does long work.
 from collections.abc import Mapping
 from typing import Final
 
-from scheduler.manage import assets, audit, jobs, pools, state, subscriptions, tokens, usage
+from scheduler.manage import (
+    assets,
+    audit,
+    credentials,
+    jobs,
+    pools,
+    state,
+    subscriptions,
+    tokens,
+    usage,
+)
 from scheduler.manage.operation import Operation
 from scheduler.manage.progress import Work
 
@@ -15,6 +25,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *jobs.OPERATIONS,
     *tokens.OPERATIONS,
     *audit.OPERATIONS,
+    *credentials.OPERATIONS,
     *pools.OPERATIONS,
     *subscriptions.OPERATIONS,
     *assets.OPERATIONS,
