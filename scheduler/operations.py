@@ -61,6 +61,16 @@ class SubscriptionTerms(TypedDict, total=False):
     origins: str
 
 
+class MoreOfNode(TypedDict, total=False):
+    """What may be said of a node besides what must be."""
+
+    meeting_seats_max: int | None
+    weight: int
+    tags: str
+    #: What it said of itself.
+    version: str
+
+
 @dataclass(frozen=True, slots=True)
 class NewCredential:
     """A credential just made: the only time that its secret is shown."""
@@ -100,12 +110,16 @@ async def add_node(
     secret: str,
     seats: int,
     pool: str = "default",
-    meeting_seats_max: int | None = None,
+    **more: Unpack[MoreOfNode],
 ) -> int:
     """Add a node to a pool and return its id."""
     checks.name("node", name)
     checks.number("seats", seats)
-    checks.number("meeting_seats_max", meeting_seats_max)
+    for field in ("meeting_seats_max", "weight"):
+        if field in more:
+            checks.number(field, more[field])
+    if "tags" in more:
+        more["tags"] = checks.tags(more["tags"])
     checks.secret(secret, characters_min=1)
     url = checks.node_url(base_url)
     async with changes.change(database) as session:
@@ -122,7 +136,7 @@ async def add_node(
             base_url=url,
             secret=vault.seal(secret),
             seats=seats,
-            meeting_seats_max=meeting_seats_max,
+            **more,
         )
         await changes.insert(session, row)
     return changes.row_id(row.id)
@@ -187,7 +201,7 @@ async def change_subscription(
     return row
 
 
-async def add_credential(
+async def add_credential(  # noqa: PLR0913  # each is a field
     database: Database,
     vault: Vault,
     *,
@@ -197,8 +211,12 @@ async def add_credential(
     label: str = "",
     hosts: Sequence[str] = (),
     is_default: bool = False,
+    credentials_max: int | None = None,
 ) -> NewCredential:
-    """Add a credential, `acme` without `sub`, `acme-5` with 5; its secret is made unless given."""
+    """Add a credential, `acme` without `sub`, `acme-5` with 5; its secret is made unless given.
+
+    With `credentials_max` it is refused when the subscription has as many already.
+    """
     checks.number("sub", sub)
     checks.text("label", label)
     if secret is None:
@@ -210,13 +228,20 @@ async def add_credential(
             session, SubscriptionRow, "slug", subscription, what="subscription"
         )
         name = credential_name(subscription, sub)
+        mine = 0
         for other in await session.scalars(select(CredentialRow)):
+            mine += other.subscription_id == owner.id
             if (other.subscription_id, other.sub) == (owner.id, sub):
                 raise ConflictError(f"there is a credential {name} already")
             if is_default and other.is_default:
                 raise ConflictError("another credential owns the bare path already")
             if taken := set(names) & set(other.hosts.split(",")):
                 raise ConflictError(f"the host {min(taken)} belongs to another credential")
+        if credentials_max is not None and mine >= credentials_max:
+            raise ConflictError(
+                f"{subscription} has {mine} credentials, as many as it may add itself: remove one,"
+                " or ask the provider"
+            )
         row = CredentialRow(
             subscription_id=changes.row_id(owner.id),
             sub=sub,

@@ -1,21 +1,28 @@
-"""Commands for credentials: add, list, show, set, rotate, revoke, and the dry run of their rules.
+"""Commands for credentials: add, list, show, set, rotate, revoke, remove, and trying their rules.
 
-Owns options and output only; the work is done by `scheduler.operations`, `scheduler.credentials`
-and `scheduler.trial`. A secret is shown once, when it is made.
+Owns options and output only; the operations are `scheduler.manage.credentials`. A secret is shown
+once, when it is made.
 """
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 import typer
 
-from scheduler import credentials, operations
 from scheduler.cli import entries, printing
-from scheduler.cli.performing import JsonOption, perform
+from scheduler.cli.performing import JsonOption, operate
 from scheduler.cli.root import app
-from scheduler.trial import trial
+from scheduler.manage import credentials
+from schemas.management.credentials import (
+    CredentialAsked,
+    CredentialChange,
+    CredentialRemoval,
+    CredentialRotation,
+    CredentialsAsked,
+    NewCredential,
+    RuleShown,
+    TrialAsked,
+)
 
 credential = typer.Typer(help="Secrets of subscriptions.", no_args_is_help=True)
 app.add_typer(credential, name="credential")
@@ -23,7 +30,7 @@ app.add_typer(credential, name="credential")
 NameArgument = Annotated[str, typer.Argument(help="Name of the credential: acme or acme-5.")]
 _COLUMNS: Final = (
     "name", "label", "enabled", "seats", "meetings_max", "meeting_seats_max", "hosts",
-    "algorithms", "switches", "secrets",
+    "is_default", "algorithms", "switches", "secrets", "meetings",
 )  # fmt: skip
 _SWITCHES: Final = ("jsonp", "draft", "moderators_pass")
 
@@ -46,20 +53,16 @@ def credential_add(
     ] = False,
 ) -> None:
     """Add a credential and print its secret, this once."""
-    made = perform(
-        lambda parts: operations.add_credential(
-            parts.database,
-            parts.vault,
-            subscription=subscription,
-            sub=sub,
-            secret=secret,
-            label=label,
-            hosts=[host.strip() for host in hosts.split(",") if host.strip()],
-            is_default=default,
-        )
-    )
-    name = subscription if sub is None else f"{subscription}-{sub}"
-    typer.echo(f"url     /t/{name}/bigbluebutton/")
+    asked = {
+        "subscription": subscription,
+        "sub": sub,
+        "secret": secret,
+        "label": label,
+        "hosts": [host.strip() for host in hosts.split(",") if host.strip()],
+        "is_default": default,
+    }
+    made = operate(lambda context: credentials.add(context, NewCredential.model_validate(asked)))
+    typer.echo(f"url     {made.credential.path}")
     typer.echo(f"secret  {made.secret}")
 
 
@@ -72,26 +75,39 @@ def credential_list(
     json: JsonOption = False,
 ) -> None:
     """List the credentials; secrets are never shown."""
-    rows = perform(lambda parts: credentials.describe(parts.database, subscription=subscription))
-    for row in rows:
+    found = operate(
+        lambda context: entries.every(
+            *(context, credentials.list_credentials), CredentialsAsked(subscription=subscription)
+        )
+    )
+    rows = []
+    for item in found:
+        row = entries.flat(item)
+        row |= row.pop("now")
         row["switches"] = " ".join(name for name in _SWITCHES if row[name])
         row["secrets"] = 2 if row["previous"] else 1
+        rows.append(row)
     printing.table(rows, _COLUMNS, as_json=json)
 
 
 @credential.command("show")
 def credential_show(name: NameArgument, *, json: JsonOption = False) -> None:
     """Show all that is set on a credential, its rules too; never its secret."""
-    (row,) = perform(lambda parts: credentials.describe(parts.database, name=name))
+    found = operate(lambda context: credentials.show(context, CredentialAsked(credential=name)))
+    row = entries.flat(found)
     if json:
         printing.document(row)
         return
-    rules = row.pop("rules")
-    until_ms = row.pop("previous_until_ms")
-    if row["previous"] and until_ms is not None:
-        row["previous"] = f"valid until {datetime.fromtimestamp(until_ms // 1000, UTC):%F %T} UTC"
+    now, rules = row.pop("now"), row.pop("rules")
+    row.pop("previous_until_at")
+    if found.previous and found.previous_until_at is not None:
+        row["previous"] = f"valid until {found.previous_until_at:%F %T} UTC"
     printing.fields(row)
-    printing.rules(rules)
+    typer.echo("\nat present")
+    printing.fields(now, indent="  ")
+    if rules:
+        typer.echo()
+        printing.rules(rules)
 
 
 @credential.command("set")
@@ -111,6 +127,10 @@ def credential_set(  # noqa: PLR0913  # each is an option
     refused_calls: entries.ListOption = None,
     rules_file: entries.RulesOption = None,
     enable: Annotated[bool | None, typer.Option("--enable/--disable")] = None,
+    default: Annotated[
+        bool | None,
+        typer.Option("--default/--no-default", help="Owns the bare path, and no other does."),
+    ] = None,
     jsonp: Annotated[bool | None, typer.Option(help="Reading calls as JSONP.")] = None,
     draft: Annotated[bool | None, typer.Option(help="The draft dialect.")] = None,
     moderators_pass: Annotated[
@@ -118,14 +138,18 @@ def credential_set(  # noqa: PLR0913  # each is an option
     ] = None,
 ) -> None:
     """Change what is set on a credential; in force within a second."""
-    given: dict[str, Any] = {
-        "label": label,
-        "enabled": enable,
-        "jsonp": jsonp,
-        "draft": draft,
-        "moderators_pass": moderators_pass,
-    }
-    terms = {field: value for field, value in given.items() if value is not None}
+    terms = entries.sent(
+        label=label,
+        enabled=enable,
+        is_default=default,
+        jsonp=jsonp,
+        draft=draft,
+        moderators_pass=moderators_pass,
+        hosts=entries.listed(hosts),
+        algorithms=entries.listed(algorithms),
+        origins=entries.listed(origins),
+        refused_calls=entries.listed(refused_calls),
+    )
     terms |= entries.limits(
         seats=seats,
         meetings_max=meetings_max,
@@ -134,20 +158,10 @@ def credential_set(  # noqa: PLR0913  # each is an option
         meeting_seats_max=meeting_seats_max,
         duration_max_s=max_minutes,
     )
-    lists = {
-        "hosts": hosts,
-        "algorithms": algorithms,
-        "origins": origins,
-        "refused_calls": refused_calls,
-    }
-    terms |= {
-        field: "" if value == entries.NONE else value
-        for field, value in lists.items()
-        if value is not None
-    }
     if rules_file is not None:
         terms["rules"] = entries.rules(rules_file)
-    perform(lambda parts: credentials.change_credential(parts.database, name, **terms))
+    asked = {"credential": name, **terms}
+    operate(lambda context: credentials.change(context, CredentialChange.model_validate(asked)))
     typer.echo(f"credential {name} was changed")
 
 
@@ -164,10 +178,9 @@ def credential_rotate(
 ) -> None:
     """Give a credential a new secret and print it, this once."""
     overlap_s = round(overlap_hours * 3_600)
-    made = perform(
-        lambda parts: credentials.rotate(
-            parts.database, parts.vault, name, overlap_s=overlap_s, secret=secret
-        )
+    asked = {"credential": name, "overlap_s": overlap_s, "secret": secret}
+    made = operate(
+        lambda context: credentials.rotate(context, CredentialRotation.model_validate(asked))
     )
     typer.echo(f"secret  {made.secret}")
     if overlap_s:
@@ -177,8 +190,24 @@ def credential_rotate(
 @credential.command("revoke")
 def credential_revoke(name: NameArgument) -> None:
     """End a rotation now: only the newest secret stays valid."""
-    perform(lambda parts: credentials.revoke_previous(parts.database, name))
+    operate(lambda context: credentials.revoke(context, CredentialAsked(credential=name)))
     typer.echo(f"the previous secret of {name} is valid no more")
+
+
+@credential.command("remove")
+def credential_remove(
+    name: NameArgument,
+    *,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Even if meetings or recordings get out of reach."),
+    ] = False,
+) -> None:
+    """Remove a credential; it ends no meetings."""
+    operate(
+        lambda context: credentials.remove(context, CredentialRemoval(credential=name, force=force))
+    )
+    typer.echo(f"credential {name} was removed")
 
 
 @credential.command("try")
@@ -193,36 +222,36 @@ def credential_try(
     if query.startswith(("http://", "https://")):
         query = urlsplit(query).query
 
-    async def _work(parts: Any) -> dict[str, Any]:
-        return trial(parts.directory.current, name, call, query)
-
-    found = perform(_work)
+    asked = {"credential": name, "call": call, "query": query}
+    found = operate(
+        lambda context: credentials.try_rules(context, TrialAsked.model_validate(asked))
+    )
     if json:
-        printing.document(found)
+        printing.document(found.model_dump(mode="json", exclude_unset=True))
         return
     typer.echo("sent")
-    printing.fields(found["sent"], indent="  ")
-    if found["refusal"] is not None:
-        typer.echo(f"refused  {found['refusal']['key']}: {found['refusal']['message']}")
+    printing.fields(found.sent, indent="  ")
+    if found.refusal is not None:
+        typer.echo(f"refused  {found.refusal.key}: {found.refusal.message}")
         return
-    for rule in found["rules"]:
-        typer.echo(f"rule  {rule['rule']}")
+    for rule in found.rules:
+        typer.echo(f"rule  {rule.rule}")
         for line in _effects(rule):
             typer.echo(f"  {line}")
-    if "seats" in found:
-        typer.echo(f"reserves  {found['seats']} seats for {found['duration_s'] / 60:g} minutes")
-        for url in found["callbacks"]:
+    if found.seats is not None and found.duration_s is not None:
+        typer.echo(f"reserves  {found.seats} seats for {found.duration_s / 60:g} minutes")
+        for url in found.callbacks:
             typer.echo(f"calls back  {url}")
     typer.echo("node")
-    printing.fields(found["node"], indent="  ")
+    printing.fields(found.node or {}, indent="  ")
 
 
-def _effects(rule: Mapping[str, Any]) -> list[str]:
-    if not rule["held"]:
+def _effects(rule: RuleShown) -> list[str]:
+    if not rule.held:
         return ["its condition is not met"]
     return [
-        f"{change['name']}: {_shown(change['before'])} becomes {_shown(change['after'])}"
-        for change in rule["changed"]
+        f"{change.name}: {_shown(change.before)} becomes {_shown(change.after)}"
+        for change in rule.changed
     ] or ["changed nothing"]
 
 

@@ -4,7 +4,7 @@ Owns which settings are the customer's and which the provider's. The doing is `s
 and `scheduler.subscriptions`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -146,7 +146,7 @@ async def limits(context: Context, asked: SubscriptionAsked) -> LimitsShown:
     return LimitsShown(items=found)
 
 
-def refuse_foreign(context: Context, entered: Mapping[str, Any], own: frozenset[str]) -> None:
+def refuse_foreign(context: Context, entered: Iterable[str], own: frozenset[str]) -> None:
     """Refuse customers what is the provider's to set."""
     if context.actor.scope is Scope.OPERATOR:
         return

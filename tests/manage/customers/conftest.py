@@ -51,7 +51,7 @@ class Office:
 
     async def meeting(self, slug: str, **fields: Any) -> str:
         """Store a live meeting of a subscription, without any worker."""
-        row = {
+        row: dict[str, Any] = {
             "id": f"{len(self.ids):032x}",
             "pool_id": self.ids["default"],
             "subscription_id": self.ids[slug],
