@@ -156,6 +156,6 @@ async def in_use(session: AsyncSession) -> InUse:
             .where(col(MeetingRow.live).is_(True), col(column).is_not(None))
             .group_by(col(column))
         )
-        found = (await session.execute(statement)).tuples()
-        counted.append({number: count for number, count in found if number is not None})
+        found = await session.execute(statement)
+        counted.append({number or 0: count for number, count in found})
     return InUse(*counted)

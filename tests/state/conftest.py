@@ -15,6 +15,7 @@ from scheduler.nodes import NodeClient
 from scheduler.settings import Settings
 from scheduler.state import parsing, writing
 from scheduler.vault import Vault
+from tests.conftest import postgresql_url
 
 Make: TypeAlias = Callable[[], Awaitable[Context]]
 
@@ -102,15 +103,21 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture
+def urls(kind: str, request: pytest.FixtureRequest) -> list[str]:
+    """Return URLs of two empty databases; empty ones for SQLite."""
+    if kind == "sqlite":
+        return ["", ""]
+    return [request.getfixturevalue(name) for name in ("postgresql_url", "second_postgresql_url")]
+
+
 @pytest_asyncio.fixture
-async def make(
-    kind: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> AsyncIterator[Make]:
-    """Make installations; on PostgreSQL one at a time, its former state removed."""
+async def make(urls: list[str], tmp_path: Path) -> AsyncIterator[Make]:
+    """Make installations, two at most."""
     opened: list[Database] = []
 
     async def one() -> Context:
-        url = "" if kind == "sqlite" else request.getfixturevalue("postgresql_url")
+        url = urls.pop(0)
         context = await installation(tmp_path / str(len(opened)), url)
         opened.append(context.database)
         return context
@@ -118,6 +125,10 @@ async def make(
     yield one
     for database in opened:
         await database.close()
+
+
+#: The same fixture a second time: another database.
+second_postgresql_url = postgresql_url
 
 
 @pytest_asyncio.fixture

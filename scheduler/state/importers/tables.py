@@ -16,9 +16,12 @@ _ROWS_MAX: Final = 100_000
 _OF_NODES: Final = frozenset(
     ("name", "url", "secret", "seats", "meeting_seats_max", "weight", "tags", "pool", "state")
 )
+_NUMBERS: Final = (
+    *("seats", "meetings_max", "default_seats", "default_duration_s"),
+    *("meeting_seats_max", "duration_max_s"),
+)
 _OF_SUBSCRIPTIONS: Final = frozenset(
-    "slug name seats pool enabled meetings_max default_seats default_duration_s"
-    " meeting_seats_max duration_max_s language node_tags".split()
+    ("slug", "name", "pool", "enabled", "language", "node_tags", *_NUMBERS)
 )
 _OF_CREDENTIALS: Final = frozenset(("sub", "secret", "previous_secret", "hosts", "label"))
 _LISTS: Final = frozenset(("tags", "node_tags", "hosts"))
