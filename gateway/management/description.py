@@ -14,7 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json
 from gateway.management.routes import names_in
 from scheduler.manage.operation import Access, Operation
 from schemas.management.paging import Listed
-from schemas.management.problems import MEDIA_TYPE, TITLES, Code, Problem
+from schemas.management.problems import MEDIA_TYPE, TITLES, Code, ProblemDocument
 
 VERSION: Final = "1"
 _JSON: Final = "application/json"
@@ -139,7 +139,7 @@ class _Models:
 
     def __init__(self, operations: Iterable[Operation]) -> None:
         wanted: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {
-            (Problem, "serialization"): None
+            (ProblemDocument, "serialization"): None
         }
         for operation in operations:
             wanted[operation.asked, "validation"] = None
@@ -176,8 +176,8 @@ class _Models:
 
     def reachable(self, paths: Any) -> dict[str, dict[str, Any]]:
         """Return the schemas that are used, by name."""
-        found: dict[str, dict[str, Any]] = {"Problem": self._schemas["Problem"]}
-        waiting: list[Any] = [paths, found["Problem"]]
+        found: dict[str, dict[str, Any]] = {"ProblemDocument": self._schemas["ProblemDocument"]}
+        waiting: list[Any] = [paths, found["ProblemDocument"]]
         while waiting:
             part = waiting.pop()
             if isinstance(part, dict):
@@ -297,7 +297,7 @@ def _problem(code: Code) -> dict[str, Any]:
         headers["Retry-After"] = _header("RetryAfter")
     if code == "unauthorized":
         headers["WWW-Authenticate"] = _header("Challenge")
-    example = Problem(
+    example = ProblemDocument(
         title=title, status=status, code=code, detail="…", request_id="5f0c…", errors=[]
     )
     return {
@@ -305,7 +305,7 @@ def _problem(code: Code) -> dict[str, Any]:
         "headers": headers,
         "content": {
             MEDIA_TYPE: {
-                "schema": {"$ref": f"{_SCHEMAS}Problem"},
+                "schema": {"$ref": f"{_SCHEMAS}ProblemDocument"},
                 "example": example.model_dump(mode="json"),
             }
         },

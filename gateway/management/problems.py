@@ -23,7 +23,7 @@ from scheduler.checks import (
     UnavailableError,
 )
 from scheduler.ledger.errors import StoreDown
-from schemas.management.problems import MEDIA_TYPE, TITLES, Code, Fault, Problem
+from schemas.management.problems import MEDIA_TYPE, TITLES, Code, Fault, ProblemDocument
 
 FAULTS_MAX: Final = 50
 RETRY_AFTER_S: Final = 2
@@ -64,7 +64,7 @@ class ProblemError(Exception):
     def document(self, request_id: str) -> bytes:
         """Return the document."""
         status, title = TITLES[self.code]
-        problem = Problem(
+        problem = ProblemDocument(
             title=title,
             status=status,
             code=self.code,

@@ -59,7 +59,7 @@ class Fault(BaseModel):
     )
 
 
-class Problem(BaseModel):
+class ProblemDocument(BaseModel):
     """Why it was not done."""
 
     model_config = ConfigDict(extra="forbid")

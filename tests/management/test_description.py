@@ -59,6 +59,11 @@ def test_nothing_is_used_that_is_not_there_and_nothing_is_there_for_nothing() ->
     assert used == there
 
 
+def test_no_two_models_have_one_name() -> None:
+    """Otherwise both would be called by their modules."""
+    assert not [name for name in _document()["components"]["schemas"] if "__" in name]
+
+
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_an_operation_is_declared_by_the_rules(operation: Operation) -> None:
     assert NAME.fullmatch(operation.name)
