@@ -17,10 +17,12 @@ from aiohttp.http_exceptions import BadHttpMessage
 from gateway.catalogue import Catalogue
 from gateway.dispatch import Dispatch
 from gateway.management.api import Management
+from gateway.metrics import GatewayMetrics
 from gateway.node_callbacks import NodeCallbacks
 from gateway.node_hooks import NodeHooks
 from gateway.node_requests import NodeRequests
 from gateway.parts import Parts
+from gateway.provider import addresses as provider
 
 _SHUTDOWN_S: Final = 10.0
 _BACKLOG: Final = 1_024
@@ -56,7 +58,11 @@ def make_app(parts: Parts) -> web.Application:
     app.router.add_routes(Catalogue().routes())
     requests = NodeRequests(parts)
     app.router.add_routes(NodeHooks(parts, requests).routes())
-    app.router.add_routes(NodeCallbacks(parts, requests).routes())
+    callbacks = NodeCallbacks(parts, requests)
+    app.router.add_routes(callbacks.routes())
+    app.router.add_routes(provider.routes(parts, requests, callbacks))
+    metrics = GatewayMetrics(parts)
+    app.router.add_routes(metrics.routes())
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _Readiness(parts).answer)
 
@@ -65,6 +71,7 @@ def make_app(parts: Parts) -> web.Application:
         await parts.meetings.start()
         yield
         await dispatch.close()
+        await metrics.close()
         await parts.meetings.close()
 
     app.cleanup_ctx.append(running)

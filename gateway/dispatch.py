@@ -7,6 +7,7 @@ Called by the application.
 
 import asyncio
 import functools
+import time
 from typing import Final
 
 import structlog
@@ -27,6 +28,7 @@ from gateway.live import Live
 from gateway.parts import Parts
 from gateway.receiving import Receiving
 from scheduler.ledger.errors import StoreDown
+from scheduler.metrics import names
 from schemas import answers, checksum, params
 from schemas.params import Params
 from schemas.values import Reason
@@ -63,23 +65,37 @@ class Dispatch:
         """Answer a request; every failure of the API is a FAILED document."""
         address = self._addresses.find(request.rel_url.raw_path)
         manner = dialects.asked(request)
+        began_s, outcome, key = time.perf_counter(), "ok", ""
         if self._active >= self._requests_max:
             self._limits.shed()
             response = ApiFailure(Reason.UNAVAILABLE, "Too many requests at once.").response()
+            outcome, key = "shed", Reason.UNAVAILABLE.value
         else:
             self._active += 1
             try:
                 response = await self._answer(request, address, manner)
             except ApiFailure as failure:
                 response = failure.response()
+                outcome, key = "failed", failure.key
             except StoreDown as error:
                 log.warning("store is down", path=request.path, error=str(error))
                 response = ApiFailure(Reason.UNAVAILABLE).response()
+                outcome, key = "failed", Reason.UNAVAILABLE.value
             finally:
                 self._active -= 1
+        self._count(address, outcome, key, time.perf_counter() - began_s)
         if address is not None and address.draft:
             draft.retitle(response)
         return response if manner is None else await manner.dressed(response)
+
+    def _count(self, address: Address | None, outcome: str, key: str, took_s: float) -> None:
+        """Count an answer; whatever strangers make up is one call."""
+        call = "" if address is None else address.call
+        if call not in self.calls:
+            call = "other"
+        names.HTTP_S.observe(took_s, call, outcome)
+        if key:
+            names.HTTP_FAILURES.add(call, key)
 
     async def _answer(
         self, request: web.Request, address: Address | None, manner: Manner | None

@@ -7,6 +7,7 @@ while a secret is changed. Called by the placement worker, the observer and the 
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, Self
@@ -16,6 +17,8 @@ import aiohttp
 from lxml import etree
 from yarl import URL
 
+from scheduler import tracing
+from scheduler.metrics import names
 from scheduler.node_faults import Fault
 from scheduler.settings import Settings
 from schemas import checksum
@@ -317,10 +320,28 @@ class NodeClient:
     async def _exchange(
         self, node: NodeAddress, call: str, request: "_Request", *, timeout_s: float
     ) -> RawReply:
+        """Send one request and read its answer, and count how that went."""
+        began_s, outcome = time.perf_counter(), "unknown"
+        try:
+            with tracing.span(f"node {call}", node=node.name) as span:
+                raw = await self._sent(node, call, request, timeout_s=timeout_s)
+                span.set_attribute("http.response.status_code", raw.status)
+            outcome = "answered" if raw.status < _SERVER_ERROR else "error"
+        except NodeRefused:
+            outcome = "refused"
+            raise
+        finally:
+            names.NODE_CALL_S.observe(time.perf_counter() - began_s, call, outcome)
+        return raw
+
+    async def _sent(
+        self, node: NodeAddress, call: str, request: "_Request", *, timeout_s: float
+    ) -> RawReply:
         """Send one request and read its answer; every failure becomes a `NodeError`."""
         if self._session is None:
             raise NodeRefused(node.name, call, "the client is closed")
         headers = {"Content-Type": request.content_type} if request.content_type else {}
+        headers.update(tracing.headers())
         body = request.body
         data: bytes | AsyncIterator[bytes] | None
         if body is None or isinstance(body, bytes):

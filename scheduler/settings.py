@@ -214,6 +214,23 @@ class Settings(BaseSettings):
     keep_days: int = Field(default=7, ge=1, le=3_650)
     #: Days that lines of the audit log are kept.
     audit_keep_days: int = Field(default=400, ge=1, le=36_500)
+    #: Who reads `/metrics` sends this as a bearer token; empty: nobody but `metrics_networks`.
+    metrics_token: SecretStr = SecretStr("")
+    #: Networks (CIDR, comma-separated) that may read `/metrics` while there is no token, but not
+    #: through a proxy.
+    metrics_networks: str = "127.0.0.0/8,::1/128"
+    #: Port on which a worker process serves `/metrics` and `/healthz`; 0: it does not. Gateways
+    #: serve `/metrics` on their own port.
+    metrics_port: int = Field(default=0, ge=0, le=65_535)
+    #: Address on which a worker process serves them.
+    metrics_host: str = "127.0.0.1"
+    #: Whether seats, meetings and users are shown for each subscription.
+    metrics_subscriptions: bool = True
+    #: Where traces go (OTLP over HTTP), e.g. `http://127.0.0.1:4318`; empty: nothing is traced.
+    #: Needs `pip install 'seatkeep[otel]'`.
+    otel_endpoint: str = ""
+    #: Part of the calls that is traced, from 0 to 1.
+    otel_ratio: float = Field(default=0.01, ge=0, le=1)
     #: `json`, `console`, or `auto` (console on a terminal).
     log_format: str = "auto"
     #: `debug`, `info`, `warning` or `error`.
@@ -255,7 +272,7 @@ class Settings(BaseSettings):
             ) from error
         return name
 
-    @field_validator("public_url", "inbound_url")
+    @field_validator("public_url", "inbound_url", "otel_endpoint")
     @classmethod
     def _public_address(cls, url: str, field: ValidationInfo) -> str:
         parts = urlsplit(url)
@@ -278,7 +295,7 @@ class Settings(BaseSettings):
         read_rates(text)
         return text
 
-    @field_validator("callback_networks", "trusted_proxies")
+    @field_validator("callback_networks", "trusted_proxies", "metrics_networks")
     @classmethod
     def _networks(cls, text: str) -> str:
         for part in filter(None, map(str.strip, text.split(","))):

@@ -24,12 +24,13 @@ from scheduler.inbound import Inbound
 from scheduler.ledger.errors import BatchRefused, Deposed, StoreDown
 from scheduler.ledger.interface import Ledger
 from scheduler.ledger.reading import Reader
+from scheduler.metrics import names
 from scheduler.settings import Settings
 from scheduler.spool import StoredBodies
 from schemas.identifiers import made_ms
 from schemas.messages import Answer
 from schemas.values import MeetingState
-from workers import commands, decided, facts, joins, outcomes, takeover
+from workers import commands, counting, decided, facts, joins, outcomes, takeover
 from workers.binding import Binding
 from workers.health_board import HealthBoard
 from workers.outcomes import Outcome
@@ -108,6 +109,7 @@ class Placement:
     async def start(self) -> None:
         """Queue up for the pool; returns at once."""
         self._directory.subscribe(self._on_directory)
+        names.ACTIVE.set(self._pool_name, to=0)
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def wait(self) -> None:
@@ -119,6 +121,7 @@ class Placement:
         """Stop deciding, let node creates under way finish, hand the queue to the standby."""
         self._draining = True
         self._work.set()
+        names.ACTIVE.values.pop((self._pool_name,), None)
         task = self._task
         if task is None:
             return
@@ -165,6 +168,7 @@ class Placement:
                 await asyncio.sleep(_RETRY_PAUSE_S)
             finally:
                 self.ready.clear()
+                names.ACTIVE.set(self._pool_name, to=0)
                 await self._drop_memory()
                 if consumer is not None:
                     await consumer.close()
@@ -250,6 +254,8 @@ class Placement:
         await self._commit(turn)
         self._conclude(turn, [])
         self.ready.set()
+        names.ACTIVE.set(self._pool_name, to=1)
+        names.EPOCH.set(self._pool_name, to=self._epoch)
         log.info(
             "placement worker is active",
             pool=self._pool_name,
@@ -338,7 +344,9 @@ class Placement:
             failpoints.hit("w.before_reserve")
         if ends:
             failpoints.hit("w.before_end")
+        began_s = time.perf_counter()
         await self._ledger.commit(self._shard_pool_id(), self._epoch, turn.batch)
+        names.COMMIT_S.observe(time.perf_counter() - began_s, self._pool_name)
         if turn.batch.created:
             failpoints.hit("w.after_reserve")
         if ends:
@@ -368,6 +376,7 @@ class Placement:
             self._wake_relay()
         for health in turn.health:
             self._health.show(health)
+        counting.count(self._pool_name, turn, envelopes)
         if turn.counts:
             log.debug("turn committed", pool=self._pool_name, **turn.counts)
 

@@ -18,6 +18,7 @@ from scheduler.assembly import Assembly
 from scheduler.inbound import Inbound
 from scheduler.ledger.opening import open_ledger
 from scheduler.manage.table import WORK
+from scheduler.metrics import names
 from workers.deliveries import Deliveries
 from workers.jobs import Jobs
 from workers.observer import Observer
@@ -92,6 +93,8 @@ async def running(assembly: Assembly, roles: Sequence[str]) -> AsyncIterator[Pla
             jobs = Jobs(assembly, WORK)
             await jobs.start()
             stack.push_async_callback(jobs.close)
+        for role in roles:
+            names.ROLE.set(role, to=1)
         log.info("roles run", roles=list(roles), pool=settings.pool)
         yield placement
 

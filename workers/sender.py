@@ -18,6 +18,7 @@ from scheduler import deliveries, failpoints
 from scheduler.database import Database
 from scheduler.directory import DirectoryWatch
 from scheduler.ledger.errors import StoreDown
+from scheduler.metrics import names
 from scheduler.settings import Settings
 from schemas.dialects.names import Dialect
 from schemas.dialects.outgoing import UnsignableError, outgoing
@@ -353,6 +354,7 @@ class Sender:
             self.finished.append(Finished(claim, "queued", now_ms, None))
             return
         number = due.attempts + 1
+        names.ATTEMPT_S.observe(outcome.took_ms / 1_000, "ok" if outcome.ok else "failed")
         verdict = verdicts.after(outcome, number, self._steps_s, chance=self._random.random())
         closed = False
         if not verdict.gone and not outcome.permanent:
@@ -365,6 +367,7 @@ class Sender:
             "status": outcome.status,
             "error": outcome.error[:255],
         }
+        names.ATTEMPTS.add(verdict.state)
         self._say(due, number, outcome, verdict)
         if verdict.gone:
             self._failing.setdefault(due.target, (_GONE, None))

@@ -174,12 +174,13 @@ def worker(
 
 async def _worker_process(loaded: Settings, roles: tuple[str, ...]) -> None:
     from scheduler.ledger.errors import Deposed
+    from workers import metrics
     from workers import run as workers
 
     stop = _stop_signals()
     async with assembled(loaded, stop=stop) as assembly:
         failpoints.configure(loaded.failpoints)
-        async with workers.running(assembly, roles) as placement:
+        async with metrics.serving(assembly), workers.running(assembly, roles) as placement:
             _ready(f"worker {','.join(roles)} pool={loaded.pool}")
             try:
                 await workers.until_stopped(placement, stop)
