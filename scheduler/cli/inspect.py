@@ -1,45 +1,84 @@
 """Commands that show: status and settings.
 
-Owns the layout of what an operator sees of a running installation; `scheduler.overview` reads it.
+Owns their options; `scheduler.manage.status` reads, `overviews` has the layout.
 """
+
+from typing import Annotated, Any
 
 import typer
 from pydantic import SecretStr
 
-from scheduler import logs, overview
-from scheduler.cli import printing
-from scheduler.cli.performing import JsonOption, perform
+from scheduler import logs
+from scheduler.cli import completing, environment_file, overviews, printing, watching
+from scheduler.cli.performing import JsonOption, operate
 from scheduler.cli.root import app, settings_or_fail
+from scheduler.manage import status as manage
+from scheduler.manage.context import Context
 from scheduler.settings import descriptions
+from schemas.management.status import Status, StatusAsked
+
+PoolOption = Annotated[
+    str | None,
+    typer.Option("--pool", help="Only this pool.", autocompletion=completing.pools),
+]
 
 
 @app.command()
-def status(*, json: JsonOption = False) -> None:
-    """Show nodes, subscriptions, queues: what is held, in overtime and free right now."""
-    shown = perform(lambda parts: overview.read(parts.database))
-    if json:
-        printing.document(shown)
+def status(
+    *,
+    json: JsonOption = False,
+    pool: PoolOption = None,
+    problems: Annotated[
+        bool, typer.Option("--problems", help="Only what is wrong; exit code 1 when something is.")
+    ] = False,
+    watch: watching.WatchOption = False,
+    every: watching.EveryOption = 2.0,
+) -> None:
+    """Show nodes, subscriptions and queues: what is held, in overtime and free right now.
+
+    `peak` is the most seats that are guaranteed at any moment of the next two hours.
+
+    Example: seatkeep status --pool default --watch --every 5
+
+    For cron: seatkeep status --problems
+    """
+
+    def document(shown: Status) -> Any:
+        found = shown.model_dump(mode="json")
+        return found["problems"] if problems else found
+
+    async def look(context: Context) -> Status:
+        return await manage.show(context, StatusAsked(pool=pool))
+
+    lines = overviews.problem_lines if problems else overviews.lines
+    if watch:
+        watching.watch(look, lines, every_s=every, document=document if json else None)
         return
-    for pool in shown["pools"]:
-        worker = pool["holder"] or "nobody yet"
-        typer.echo(f"pool {pool['name']}  {pool['mode']}  epoch {pool['epoch']}  worker {worker}")
-    seats = ["seats", "held", "overtime", "free", "meetings", "users"]
-    typer.echo("")
-    printing.table(shown["nodes"], ["node", "state", "health", *seats], as_json=False)
-    typer.echo("")
-    printing.table(shown["subscriptions"], ["subscription", *seats], as_json=False)
-    typer.echo("")
-    events = shown["events"]
-    typer.echo(
-        f"events      {events['unpublished']} not yet relayed\n"
-        f"deliveries  {events['queued']} queued (oldest {events['oldest_s']} s),"
-        f" {events['parked']} parked"
-    )
+    shown = operate(look)
+    if json:
+        printing.document(document(shown))
+    else:
+        for line in lines(shown):
+            typer.echo(line)
+    if problems and shown.problems:
+        raise typer.Exit(printing.FAILED)
 
 
 @app.command()
-def settings(*, json: JsonOption = False) -> None:
-    """Show the settings in force and what they mean; secrets are masked."""
+def settings(
+    *,
+    json: JsonOption = False,
+    env: Annotated[
+        bool, typer.Option("--env", help="Print an environment file with all of them instead.")
+    ] = False,
+) -> None:
+    """Show the settings in force and what they mean; secrets are masked.
+
+    Example of a file to begin with: seatkeep settings --env > seatkeep.env
+    """
+    if env:
+        typer.echo(environment_file.text(), nl=False)
+        return
     loaded = settings_or_fail()
     meaning = descriptions()
     rows = [

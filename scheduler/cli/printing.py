@@ -3,6 +3,7 @@
 Owns the look of the output. Never shows a secret that it was not explicitly handed.
 """
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
@@ -20,18 +21,35 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json:
     if as_json:
         document([dict(row) for row in rows])
         return
+    for line in aligned(rows, columns):
+        typer.echo(line)
+
+
+def aligned(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str]:
+    """Return the lines of a table, its headings first."""
     if not rows:
-        typer.echo("none")
-        return
+        return ["none"]
     cells = [[_text(row.get(column)) for column in columns] for row in rows]
     widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]
     right = [any(_is_number(row.get(column)) for row in rows) for column in columns]
+    lines = []
     for line in [[column.upper().replace("_", " ") for column in columns], *cells]:
         padded = [
             cell.rjust(width) if to_right else cell.ljust(width)
             for cell, width, to_right in zip(line, widths, right, strict=True)
         ]
-        typer.echo("  ".join(padded).rstrip())
+        lines.append("  ".join(padded).rstrip())
+    return lines
+
+
+def coloured(text: str, colour: str) -> str:
+    """Return a text in a colour where that can be seen; it must say the same without.
+
+    A terminal shows it, unless `NO_COLOR` is set to anything; a file or a pipe never gets it.
+    """
+    if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
+        return text
+    return typer.style(text, fg=colour)
 
 
 def fields(row: Mapping[str, Any], *, indent: str = "") -> None:

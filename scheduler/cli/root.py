@@ -4,6 +4,8 @@ Owns the entry point, the reading of settings, and the translation of operating 
 sentence and an exit code (0 done, 1 it did not work, 2 it was asked wrongly).
 """
 
+import os
+import sys
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -69,6 +71,10 @@ def run(work: Coroutine[Any, Any, Result], loaded: Settings, role: str) -> Resul
         printing.fail(f"the database cannot be used: {logs.mask(reason)}")
     except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
         printing.fail(f"{error.filename}: {error.strerror}; check SEATKEEP_DATA_DIR")
+    except BrokenPipeError:
+        # Whoever read has seen enough, as `head` does. What is still buffered has no reader.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit from None
     except OSError as error:
         printing.fail(f"a service cannot be reached: {error}")
 

@@ -17,27 +17,6 @@ def test_migrate_may_be_repeated(place: Place) -> None:
         assert (result.exit_code, result.output) == (0, "the database is up to date\n")
 
 
-def test_status_as_json_is_for_programs(place: Place) -> None:
-    result = place.run("status", "--json")
-    assert (result.exit_code, result.errors) == (0, "")
-    shown = json.loads(result.output)
-    assert set(shown) == {"pools", "nodes", "subscriptions", "events"}
-    [node] = [node for node in shown["nodes"] if node["node"] == "node-1"]
-    assert (node["seats"], node["held"], node["overtime"], node["free"]) == (50, 0, 0, 50)
-    [plan] = [plan for plan in shown["subscriptions"] if plan["subscription"] == "acme"]
-    assert (plan["seats"], plan["free"], plan["meetings"], plan["users"]) == (20, 20, 0, 0)
-    assert {"unpublished", "queued", "parked", "oldest_s"} <= set(shown["events"])
-
-
-def test_status_for_people_is_aligned(place: Place) -> None:
-    place.run("subscription", "add", "a-much-longer-slug", "--seats", "1000000")
-    result = place.run("status")
-    assert (result.exit_code, result.errors) == (0, "")
-    tables = [table.splitlines() for table in result.output.split("\n\n")]
-    [plans] = [table for table in tables if table[0].startswith("SUBSCRIPTION")]
-    _assert_aligned(plans, json.loads(place.run("status", "--json").output)["subscriptions"])
-
-
 @pytest.mark.parametrize("kind", ["node", "subscription", "endpoint"])
 def test_lists_are_aligned_and_the_same_as_json(place: Place, kind: str) -> None:
     url = "https://app.example.org/hook?tag=a%2Fb"
@@ -47,13 +26,13 @@ def test_lists_are_aligned_and_the_same_as_json(place: Place, kind: str) -> None
     shown = place.run(kind, "list")
     assert (shown.exit_code, shown.errors) == (0, "")
     rows = json.loads(place.run(kind, "list", "--json").output)
-    _assert_aligned(shown.output.splitlines(), rows)
+    assert_aligned(shown.output.splitlines(), rows)
     if kind == "endpoint":
         assert url in {row["url"] for row in rows}
     assert not any("secret" in name for row in rows for name in row)
 
 
-def _assert_aligned(lines: list[str], rows: list[dict[str, Any]]) -> None:
+def assert_aligned(lines: list[str], rows: list[dict[str, Any]]) -> None:
     """Each cell begins or, a number, ends where its heading does."""
     assert len(lines) == len(rows) + 1
     for name in rows[0]:
