@@ -36,6 +36,7 @@ class NodeTerms(TypedDict, total=False):
     weight: int
     tags: str
     pool: str
+    state: str
 
 
 async def note_health(database: Database, health: NodeHealth) -> None:
@@ -102,13 +103,21 @@ async def set_node_health(database: Database, node_id: int, *, up: bool, reason:
     )
 
 
-async def change_node(database: Database, name: str, **terms: Unpack[NodeTerms]) -> None:
-    """Change terms of a node; meetings that are admitted already stay so."""
+async def change_node(
+    database: Database, name: str, *, force: bool = False, **terms: Unpack[NodeTerms]
+) -> None:
+    """Change terms of a node; meetings that are admitted already stay so.
+
+    Disabling one with meetings on it takes `force`: nobody would see any more how they are.
+    """
     if not terms:
         raise OperationError("there is nothing to change")
     async with changes.change(database) as session:
         row = await changes.get(session, NodeRow, "name", name, what="node")
-        row.sqlmodel_update(await _checked(session, row, terms))
+        stored = await _checked(session, row, terms)
+        if stored.get("state") == "disabled" and row.state != "disabled" and not force:
+            await _refuse_while_running(session, row)
+        row.sqlmodel_update(stored)
 
 
 async def _checked(session: AsyncSession, row: NodeRow, terms: NodeTerms) -> dict[str, Any]:
@@ -118,6 +127,9 @@ async def _checked(session: AsyncSession, row: NodeRow, terms: NodeTerms) -> dic
         if field in terms:
             checks.number(field, terms[field])
             stored[field] = terms[field]
+    if "state" in terms:
+        checks.choice("state", terms["state"])
+        stored["state"] = terms["state"]
     if "tags" in terms:
         stored["tags"] = checks.tags(terms["tags"])
     if "base_url" in terms:
@@ -140,20 +152,30 @@ async def refuse_while_used(session: AsyncSession, row: NodeRow, done: str) -> N
         raise ConflictError(
             f"node {row.name} takes meetings; drain it first, then it can be {done}"
         )
-    here = (_MEETING.c.node_id == row.id) & _MEETING.c.live.is_(True)
-    booked = _MEETING.c.state == "booked"
-    running = await session.scalar(select(func.count()).select_from(_MEETING).where(here, ~booked))
-    if running:
-        raise ConflictError(
-            f"{running} meetings are on node {row.name} still; wait for them"
-            " (`seatkeep node drain`) or end them (`seatkeep node panic`)"
-        )
-    bookings = await session.scalar(select(func.count()).select_from(_MEETING).where(here, booked))
+    await _refuse_while_running(session, row)
+    bookings = await _live(session, row, booked=True)
     if bookings:
         raise ConflictError(
             f"{bookings} bookings are on node {row.name}, and no other node has room for them:"
             " add a node or cancel them"
         )
+
+
+async def _refuse_while_running(session: AsyncSession, row: NodeRow) -> None:
+    running = await _live(session, row, booked=False)
+    if running:
+        raise ConflictError(
+            f"{running} meetings are on node {row.name} still; wait for them"
+            " (`seatkeep node drain`) or end them (`seatkeep node panic`)"
+        )
+
+
+async def _live(session: AsyncSession, row: NodeRow, *, booked: bool) -> int:
+    """Return how many meetings, or bookings, are on the node."""
+    here = (_MEETING.c.node_id == row.id) & _MEETING.c.live.is_(True)
+    only = _MEETING.c.state == "booked"
+    statement = select(func.count()).select_from(_MEETING).where(here, only if booked else ~only)
+    return await session.scalar(statement) or 0
 
 
 async def remove_node(database: Database, name: str, *, forget_recordings: bool = False) -> None:
@@ -169,12 +191,9 @@ async def remove_node(database: Database, name: str, *, forget_recordings: bool 
                 f"{recordings} recordings are on node {name}: they would be listed no more; say so"
                 " to remove it nevertheless (`--forget-recordings`)"
             )
-        # Ids of nodes may be given out again, so nothing may be left that names this one.
         for table in (_MAINTENANCE, _RECORDING, _SESSION):
             await session.execute(delete(table).where(table.c.node_id == row.id))
-        past = update(_MEETING).where(_MEETING.c.node_id == row.id)
-        await session.execute(past.values(node_id=None))
-        await session.delete(row)
+        await changes.remove(session, row)
 
 
 async def rotate_secret(
@@ -189,7 +208,9 @@ async def rotate_secret(
         row = await changes.get(session, NodeRow, "name", name, what="node")
         if secret == vault.open(row.secret):
             raise ConflictError(f"node {name} has this secret already")
-        row.previous_secret = row.secret
+        if row.previous_secret is None or not row.previous_in_use:
+            # Else the node never took the one that is replaced here.
+            row.previous_secret = row.secret
         row.previous_until_ms = changes.now_ms() + overlap_s * 1_000
         row.previous_in_use = in_use
         row.secret = vault.seal(secret)

@@ -115,9 +115,8 @@ async def add_node(
     """Add a node to a pool and return its id."""
     checks.name("node", name)
     checks.number("seats", seats)
-    for field in ("meeting_seats_max", "weight"):
-        if field in more:
-            checks.number(field, more[field])
+    checks.number("meeting_seats_max", more.get("meeting_seats_max"))
+    checks.number("weight", more.get("weight", 100))
     if "tags" in more:
         more["tags"] = checks.tags(more["tags"])
     checks.secret(secret, characters_min=1)

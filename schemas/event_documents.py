@@ -40,7 +40,10 @@ _PERSON: Final[dict[str, dict[str, Any]]] = {
     "moderator": {"type": "boolean"},
 }
 _ENDED: Final[dict[str, dict[str, Any]]] = {
-    "reason": {"type": "string", "description": "Why: ended, evicted, expired or nodeLost."},
+    "reason": {
+        "type": "string",
+        "description": "Why: ended, evicted, expired, nodeLost or nodeEmptied.",
+    },
     "seatsNeeded": {"type": "integer", "description": "Seats that it made way for."},
 }
 _EXAMPLE_MS: Final = 1_718_000_040_000

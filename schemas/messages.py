@@ -73,6 +73,8 @@ class EndCommand(TypedDict):
     password: str
     #: By management: neither credential nor password are asked for.
     managed: NotRequired[bool]
+    #: Why, a `schemas.values.EndReason`, when it is not `ended`; by management only.
+    reason: NotRequired[str]
 
 
 class ExtendCommand(TypedDict):

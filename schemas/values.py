@@ -78,6 +78,8 @@ class EndReason(enum.StrEnum):
     EXPIRED = "expired"
     #: The node died.
     NODE_LOST = "nodeLost"
+    #: The provider ended everything on the node at once.
+    NODE_EMPTIED = "nodeEmptied"
     #: No node could create it; it never existed for the outside.
     FAILED = "failed"
     #: A booking that was taken back.

@@ -227,10 +227,11 @@ def end(shard: Shard, turn: Turn, envelope: Envelope, command: EndCommand) -> No
         turn.count(Reason.INVALID_PASSWORD.value)
         shard.answer(turn, envelope, command["id"], bare(Reason.INVALID_PASSWORD), store=True)
         return
+    reason = EndReason(command.get("reason", EndReason.ENDED)) if managed else EndReason.ENDED
     if item.record.state == MeetingState.LOST:
-        shard.forget(turn, item, EndReason.ENDED)
+        shard.forget(turn, item, reason)
     elif item.record.state != MeetingState.ENDING:
-        shard.doom(turn, item, EndReason.ENDED)
+        shard.doom(turn, item, reason)
     turn.count("ended")
     shard.answer(turn, envelope, command["id"], {"ok": True}, store=True)
 

@@ -108,7 +108,7 @@ async def index(request: web.Request) -> web.StreamResponse:
         [
             ("version", "2.0"),
             ("apiVersion", "2.0"),
-            ("bbbVersion", ""),
+            ("bbbVersion", node.settings.version),
             ("html5PluginSdkVersion", "0.0.90"),
             ("graphqlWebsocketUrl", f"ws://{origin}/graphql"),
             ("graphqlApiUrl", f"{request.scheme}://{origin}/api/rest"),

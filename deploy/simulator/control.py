@@ -44,6 +44,7 @@ def routes() -> list[web.RouteDef]:
         web.post("/simulator/forget", _guarded(forget)),
         web.post("/simulator/forget-all", _guarded(forget_all)),
         web.post("/simulator/clock", _guarded(advance_clock)),
+        web.post("/simulator/reinstall", _guarded(reinstall)),
     ]
 
 
@@ -253,6 +254,17 @@ async def advance_clock(request: web.Request) -> web.Response:
         raise ValueError("advance_s is a number of seconds, up to a year.")
     node.advance(int(advance_s * 1000))
     return _json({"now_ms": node.clock.now_ms()})
+
+
+async def reinstall(request: web.Request) -> web.Response:
+    """Have another secret or version from now on."""
+    document = await _document(request)
+    given = {name: document.get(name) for name in ("secret", "version")}
+    for name, text in given.items():
+        if text is not None and not isinstance(text, str):
+            raise ValueError(f"{name} is a text.")
+    request.app[NODE].reinstall(**given)
+    return _json({})
 
 
 def _found(node: Node, meeting_id: str) -> Meeting:

@@ -52,7 +52,7 @@ class Postman:
     def __init__(
         self, settings: SimulatorSettings, *, give_up: Callable[[str], None] = lambda _: None
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         #: Called with the id of a webhook whose event could not be delivered.
         self._give_up = give_up
         self._lanes: dict[str, deque[Outgoing]] = {}
@@ -63,7 +63,7 @@ class Postman:
 
     def start(self) -> None:
         """Open the client."""
-        timeout = aiohttp.ClientTimeout(total=self._settings.callback_timeout_s)
+        timeout = aiohttp.ClientTimeout(total=self.settings.callback_timeout_s)
         self._session = aiohttp.ClientSession(timeout=timeout)
 
     async def stop(self) -> None:
@@ -102,7 +102,7 @@ class Postman:
 
     def _tell_end(self, event: Event) -> None:
         meeting = event.meeting
-        waits_s = self._settings.callback_retry_waits_s
+        waits_s = self.settings.callback_retry_waits_s
         url = meeting.metadata.get("endcallbackurl")
         if url:
             marks = "true" if meeting.recording_marks else "false"
@@ -136,7 +136,7 @@ class Postman:
         self._send(url, Outgoing("recording-ready", "POST", url, body, dict(_FORM), ()))
 
     def _hook_request(self, hook: Hook, text: str, at_ms: int) -> Outgoing:
-        settings, domain = self._settings, self._settings.name
+        settings, domain = self.settings, self.settings.name
         waits_s = settings.hook_retry_waits_s
         body = form_body(domain=domain, event=text, timestamp=str(at_ms))
         signed, algorithm = body, settings.hook_algorithm
@@ -164,13 +164,13 @@ class Postman:
         head = _b64(orjson.dumps({"typ": "JWT", "alg": algorithm}))
         signed = f"{head}.{_b64(orjson.dumps(claims))}"
         digest = {"HS256": "sha256", "HS512": "sha512"}[algorithm]
-        mac = hmac.new(self._settings.secret.encode(), signed.encode(), digest).digest()
+        mac = hmac.new(self.settings.secret.encode(), signed.encode(), digest).digest()
         return f"{signed}.{_b64(mac)}"
 
     def _send(self, lane: str, request: Outgoing) -> None:
         waiting = self._lanes.get(lane)
         if waiting is not None:
-            if len(waiting) >= self._settings.outgoing_waiting_max:
+            if len(waiting) >= self.settings.outgoing_waiting_max:
                 dropped = waiting.popleft()
                 log.warning("waiting callback was dropped", url=dropped.url)
             waiting.append(request)
@@ -195,7 +195,7 @@ class Postman:
             if wait_s is not None:
                 await asyncio.sleep(wait_s)
         log.warning("callback was given up", purpose=request.purpose, url=request.url)
-        if request.hook_id and self._settings.hooks_dropped_on_failure:
+        if request.hook_id and self.settings.hooks_dropped_on_failure:
             self._lanes[request.hook_id].clear()
             self._give_up(request.hook_id)
 

@@ -5,6 +5,7 @@ port, made by `app`, used by every request handler and by the sweep.
 """
 
 import asyncio
+import dataclasses
 from collections import deque
 from typing import Any, TypeVar
 
@@ -105,6 +106,15 @@ class Node:
         self.state.forget_all()
         self.state.changes.append(Change("clock", "lead_ms", self.clock.lead_ms))
         self.settle()
+
+    def reinstall(self, *, secret: str | None = None, version: str | None = None) -> None:
+        """Be told another secret, as by `bbb-conf --setsecret`, or be upgraded; nobody is lost."""
+        self.settings = dataclasses.replace(
+            self.settings,
+            secret=secret or self.settings.secret,
+            version=self.settings.version if version is None else version,
+        )
+        self.postman.settings = self.settings
 
     def sweep(self) -> None:
         """End what is over."""

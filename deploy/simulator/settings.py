@@ -22,6 +22,8 @@ class SimulatorSettings:
     secret: str = field(repr=False)
     #: Where meetings, users and hooks are kept; `None` keeps them in memory only.
     data_dir: Path | None = None
+    #: What it reveals as `bbbVersion`, as servers do that are told to.
+    version: str = ""
     #: Every API answer is delayed by this much.
     delay_s: float = 0.0
     #: A join makes the user present at once, without anybody opening the client page.

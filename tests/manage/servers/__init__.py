@@ -1,0 +1,1 @@
+"""Nodes: adding, changing, emptying, maintenance, secrets."""
