@@ -7,23 +7,22 @@ placement loop does that with the finished turn. A turn that could not be commit
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import Final, TypeAlias
 
 import orjson
 import structlog
 
+from scheduler import pool_rows
 from scheduler.bus.interface import Envelope
-from scheduler.core import books, model
-from scheduler.core.accounts import Traits
+from scheduler.core import model
 from scheduler.directory_records import Directory, Node
-from scheduler.ledger.reading import live_key
 from scheduler.ledger.records import AttendeeItem, Batch, MeetingRecord
 from schemas import refusals
 from schemas.events import Event, EventKind
 from schemas.messages import Answer, NodeHealth
-from schemas.values import EndReason, MeetingState, Mode, Reason, Window
+from schemas.values import EndReason, MeetingState, Reason
 from workers import live as lives
 from workers import moving, presence
 from workers.announcements import Bookings, Refusals
@@ -152,13 +151,7 @@ class Shard:
         """Take over rules, nodes, subscriptions and credentials of this pool as configured."""
         self.directory = directory
         if (pool := directory.pools.get(self.pool_id)) is not None:
-            self.pool.rules = replace(
-                self.pool.rules,
-                mode=Mode(pool.mode),
-                keep_free=pool.keep_free,
-                large_seats=pool.large_seats,
-                evict_across_subscriptions=pool.evict_across_subscriptions,
-            )
+            self.pool.rules = pool_rows.rules_of(pool, self.pool.rules)
         nodes = {node.id: node for node in directory.nodes.values() if node.pool_id == self.pool_id}
         for node_id in [known for known in self.pool.nodes if known not in nodes]:
             if any(item.record.node_id == node_id for item in self.lives.values()):
@@ -168,23 +161,7 @@ class Shard:
         for node in nodes.values():
             self._put_node(node)
         self.displaced_at_ms = 0
-        for subscription in directory.subscriptions.values():
-            if subscription.pool_id == self.pool_id:
-                self.pool.put_subscription(
-                    subscription.id,
-                    seats=subscription.seats,
-                    meetings_max=subscription.meetings_max,
-                    node_tags=subscription.node_tags,
-                )
-        for known in [
-            known for known in self.pool.credentials if known not in directory.credentials
-        ]:
-            self.pool.put_credential(known)
-        for credential in directory.credentials.values():
-            if credential.subscription.pool_id == self.pool_id:
-                self.pool.put_credential(
-                    credential.id, seats=credential.seats, meetings_max=credential.meetings_max
-                )
+        pool_rows.put_accounts(self.pool, directory, self.pool_id)
 
     def mark_node(self, node_id: int) -> None:
         """Tell the core whether the node takes meetings, after its health changed."""
@@ -196,14 +173,7 @@ class Shard:
         accepting = (
             node.state == "active" and node.id not in self.down and node.id not in self.suspect_ms
         )
-        self.pool.put_node(
-            node.id,
-            name=node.name,
-            seats=node.seats,
-            meeting_seats_max=node.meeting_seats_max,
-            accepting=accepting,
-            traits=Traits(node.weight, node.tags, node.maintenance),
-        )
+        pool_rows.put_node(self.pool, node, accepting=accepting)
 
     def restore(
         self,
@@ -224,21 +194,7 @@ class Shard:
             ((item.record, item.connected) for item in self.lives.values()), now_s=self.pool.now_s
         )
         self.pool.restore(
-            *(
-                books.Meeting(
-                    id=item.record.id,
-                    subscription=item.record.subscription_id,
-                    key=live_key(item.record.credential_id, item.record.external_id),
-                    seats=item.record.seats,
-                    window=Window(item.record.start_s, item.record.end_s),
-                    node=item.record.node_id,
-                    state=MeetingState(item.record.state),
-                    connected=item.connected,
-                    credential=item.record.credential_id,
-                    parent=item.record.parent_id,
-                )
-                for item in self.lives.values()
-            )
+            *(pool_rows.meeting_of(item.record, item.connected) for item in self.lives.values())
         )
 
     def resume(self, turn: Turn) -> None:

@@ -4,6 +4,7 @@ Owns nothing but these conversions. Called by the operations of management.
 """
 
 import math
+import time
 from datetime import UTC, datetime
 
 
@@ -25,3 +26,8 @@ def maybe_ms(at_ms: int | None) -> datetime | None:
 def seconds(at: datetime) -> int:
     """Return the whole Unix second at or after an instant."""
     return math.ceil(at.timestamp())
+
+
+def now_s() -> int:
+    """Return the present time in whole seconds since 1970."""
+    return int(time.time())
