@@ -22,6 +22,8 @@ JSON: Final = "application/json"
 DEPTH_MAX: Final = 32
 VALUES_MAX: Final = 200_000
 _QUERY_FIELDS_MAX: Final = 200
+#: Up to here a number with a point is exactly what was written.
+_EXACT_MAX: Final = 2**53
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,17})", re.ASCII)
 _NUMBER: Final = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?", re.ASCII)
 _TRUTH: Final = {"true": True, "false": False}
@@ -71,6 +73,7 @@ class Reading:
             outside = frozenset(sent)
             sent |= given
         _check(sent)
+        sent = _whole(sent)
         return self._model(self._operation.asked, sent, outside, strict=True), body
 
     def place(self, model: type[BaseModel], values: Sequence[str]) -> BaseModel:
@@ -193,6 +196,17 @@ def _check(sent: dict[str, Any]) -> None:
             return
         level = following
     raise ProblemError("invalid", f"it is nested more than {DEPTH_MAX} times")
+
+
+def _whole(value: Any) -> Any:
+    """Return a value in which 5.0 is 5, as it is in JSON; its depth was checked."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_MAX:
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _whole(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_whole(inner) for inner in value]
+    return value
 
 
 def _misplaced(query: Mapping[str, Any]) -> ProblemError:

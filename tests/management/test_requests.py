@@ -128,6 +128,8 @@ async def test_values_of_the_body_are_taken_as_they_are(desk: Desk) -> None:
     sent = {"name": "ü", "count": None, "numbers": [1], "inner": {"deep": [1, None]}}
     answer = await desk.call("PATCH", "/things/7", json=sent)
     assert answer.body["said"] == {"thing": 7, **sent}
+    answer = await desk.call("PATCH", "/things/7", json={"count": 5.0, "share": 2})
+    assert answer.body["said"] == {"thing": 7, "count": 5, "share": 2.0}
     for wrong in ({"count": "5"}, {"name": 5}, {"loud": "true"}, {"loud": 1}, {"count": 0.5}):
         answer = await desk.call("PATCH", "/things/7", json=wrong)
         assert (answer.status, answer.code) == (422, "invalid"), wrong
