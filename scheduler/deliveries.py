@@ -7,7 +7,7 @@ touched. Called by the command line and the management API; workers switch off w
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -38,8 +38,29 @@ _CREDENTIAL: Final = _TABLES["credential"]
 _TARGET: Final = _TABLES["target"]
 _HOOK: Final = HookRow.metadata.tables["hook"]
 
-#: Told after each transaction: how many deliveries so far.
-Progress = Callable[[int], None]
+#: What the fields of `Wanted` ask of a row.
+_CONDITIONS: Final[dict[str, Callable[[Any], ColumnElement[bool]]]] = {
+    "ids": lambda ids: _DELIVERY.c.id.in_(list(ids)),
+    "endpoint": lambda number: _DELIVERY.c.target == f"endpoint:{number}",
+    "subscription": lambda slug: _DELIVERY.c.subscription_id.in_(
+        select(_SUBSCRIPTION.c.id).where(_SUBSCRIPTION.c.slug == slug)
+    ),
+    "credential": lambda number: _DELIVERY.c.credential_id == number,
+    "kind": lambda kind: _DELIVERY.c.kind == kind,
+    "meeting": lambda meeting: or_(
+        _DELIVERY.c.meeting_id == meeting,
+        _DELIVERY.c.meeting_id.in_(select(_MEETING.c.id).where(_MEETING.c.external_id == meeting)),
+    ),
+    "state": lambda state: _DELIVERY.c.state == state,
+    "since_ms": lambda at_ms: _DELIVERY.c.created_ms >= at_ms,
+    "until_ms": lambda at_ms: _DELIVERY.c.created_ms < at_ms,
+    "finished_by_ms": lambda at_ms: or_(
+        _DELIVERY.c.finished_ms.is_(None), _DELIVERY.c.finished_ms <= at_ms
+    ),
+}
+
+#: Told after each transaction: how many deliveries so far; may raise to stop.
+Progress: TypeAlias = Callable[[int], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +71,8 @@ class Wanted:
     endpoint: int | None = None
     #: The slug.
     subscription: str | None = None
+    #: The id of a credential.
+    credential: int | None = None
     kind: str | None = None
     #: The caller's `meetingID`, or our id of the meeting.
     meeting: str | None = None
@@ -57,35 +80,33 @@ class Wanted:
     #: Half-open, by the time at which the event was taken in.
     since_ms: int | None = None
     until_ms: int | None = None
+    #: Only what was over then: what has gone out since is left alone.
+    finished_by_ms: int | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the conditions on the rows; raises `OperationError` for a state that is none."""
-        found: list[ColumnElement[bool]] = []
-        column = _DELIVERY.c
-        if self.ids:
-            found.append(column.id.in_(list(self.ids)))
-        if self.endpoint is not None:
-            found.append(column.target == f"endpoint:{self.endpoint}")
-        if self.subscription is not None:
-            owner = select(_SUBSCRIPTION.c.id).where(_SUBSCRIPTION.c.slug == self.subscription)
-            found.append(column.subscription_id.in_(owner))
-        if self.kind is not None:
-            found.append(column.kind == self.kind)
-        if self.meeting is not None:
-            mine = select(_MEETING.c.id).where(_MEETING.c.external_id == self.meeting)
-            found.append(or_(column.meeting_id == self.meeting, column.meeting_id.in_(mine)))
-        if self.state is not None:
-            if self.state not in STATES:
-                raise OperationError(f"{self.state!r} is none of {', '.join(STATES)}")
-            found.append(column.state == self.state)
-        if self.since_ms is not None:
-            found.append(column.created_ms >= self.since_ms)
-        if self.until_ms is not None:
-            found.append(column.created_ms < self.until_ms)
-        return found
+        if self.state is not None and self.state not in STATES:
+            raise OperationError(f"{self.state!r} is none of {', '.join(STATES)}")
+        return [
+            condition(given)
+            for name, condition in _CONDITIONS.items()
+            if (given := getattr(self, name)) is not None and given != ()
+        ]
 
 
-async def listed(database: Database, wanted: Wanted, *, limit: int = 100) -> list[dict[str, Any]]:
+async def count(database: Database, wanted: Wanted, states: Sequence[str]) -> int:
+    """Return how many deliveries in these states fit."""
+    counted = select(func.count()).select_from(_DELIVERY)
+    async with database.connect() as connection:
+        found = await connection.execute(
+            counted.where(_DELIVERY.c.state.in_(states), *wanted.conditions())
+        )
+        return int(found.scalar_one())
+
+
+async def listed(
+    database: Database, wanted: Wanted, *, limit: int = 100, before_id: str | None = None
+) -> list[dict[str, Any]]:
     """Return the newest of the deliveries, newest first; without what they say."""
     if not 1 <= limit <= LIMIT_MAX:
         raise OperationError(f"the limit must be from 1 to {LIMIT_MAX}")
@@ -102,6 +123,8 @@ async def listed(database: Database, wanted: Wanted, *, limit: int = 100) -> lis
         .order_by(_DELIVERY.c.id.desc())
         .limit(limit)
     )
+    if before_id is not None:
+        statement = statement.where(_DELIVERY.c.id < before_id)
     async with database.connect() as connection:
         return [dict(row) for row in (await connection.execute(statement)).mappings()]
 
@@ -168,7 +191,7 @@ async def replay(
     The steps begin anew, the ids stay. Raises `OperationError` when its endpoint is switched off.
     """
     if wanted.endpoint is not None:
-        await _check_on(database, wanted.endpoint)
+        await check_on(database, wanted.endpoint)
     states = OVER if delivered else OVER[:1]
 
     async def again(connection: AsyncConnection, rows: Sequence[Any]) -> None:
@@ -226,7 +249,7 @@ async def _each(
     """Change deliveries in these states, oldest first, in chunks; return how many there were."""
     if not wanted.conditions():
         raise OperationError("say which deliveries: by id, endpoint, subscription, time …")
-    count, last_id = 0, ""
+    done, last_id = 0, ""
     rows = select(_DELIVERY.c.id, _DELIVERY.c.lane, _DELIVERY.c.meeting_id).where(
         _DELIVERY.c.state.in_(states)
     )
@@ -239,7 +262,7 @@ async def _each(
         async with database.connect() as connection:
             seen = (await connection.execute(next_rows)).all()
         if not seen:
-            return count
+            return done
         last_id = seen[-1].id
         async with database.write_lock, database.begin() as connection:
             await lanes.lock(connection, {row.meeting_id for row in seen})
@@ -248,12 +271,13 @@ async def _each(
             still = (await connection.execute(chosen.with_for_update(skip_locked=True))).all()
             await change(connection, still)
             await lanes.move_on(connection, {row.lane for row in still})
-        count += len(still)
+        done += len(still)
         if progress is not None:
-            progress(count)
+            await progress(done)
 
 
-async def _check_on(database: Database, endpoint: int) -> None:
+async def check_on(database: Database, endpoint: int) -> None:
+    """Refuse an endpoint that is switched off: nothing could be sent to it."""
     async with database.connect() as connection:
         found = await connection.execute(
             select(_ENDPOINT.c.enabled).where(_ENDPOINT.c.id == endpoint)

@@ -61,12 +61,14 @@ async def add(
     dialect: str = Dialect.DRAFT,
     credential: str | None = None,
     secret: str | None = None,
+    endpoints_max: int | None = None,
     **terms: Unpack[EndpointFilter],
 ) -> NewEndpoint:
     """Add an endpoint for events of a subscription, or of one credential of it.
 
     Signed JSON has a secret of its own, made unless given; the other dialects are signed with the
-    credential's, unless one is given.
+    credential's, unless one is given. With `endpoints_max` it is refused when the subscription has
+    as many already.
     """
     checks.choice("dialect", dialect)
     stored = _checked({"url": url, **terms})
@@ -79,6 +81,8 @@ async def add(
             session, SubscriptionRow, "slug", subscription, what="subscription"
         )
         owner_id = changes.row_id(owner.id)
+        if endpoints_max is not None:
+            await _check_count(session, owner, endpoints_max)
         row = EndpointRow(
             subscription_id=owner_id,
             credential_id=await _credential_id(session, owner, credential),
@@ -254,6 +258,16 @@ def _check_secret(secret: str, dialect: str) -> None:
             f"a secret for signed JSON is {signed.SECRET_PREFIX} and 24 to 64 bytes in base64"
         )
     checks.secret(secret, characters_min=SECRET_CHARACTERS_MIN)
+
+
+async def _check_count(session: AsyncSession, owner: SubscriptionRow, count_max: int) -> None:
+    mine = col(EndpointRow.subscription_id) == owner.id
+    count = len((await session.scalars(select(EndpointRow).where(mine))).all())
+    if count >= count_max:
+        raise ConflictError(
+            f"{owner.slug} has {count} endpoints, as many as it may add itself: remove one, or ask"
+            " the provider"
+        )
 
 
 async def _get(session: AsyncSession, endpoint_id: int) -> EndpointRow:

@@ -1,20 +1,31 @@
-"""`seatkeep delivery …`: look at deliveries, send them again, park them, drop them.
+"""`seatkeep delivery …`: look at deliveries, send them again, park them, discard them.
 
-Owns options and layout only: `scheduler.deliveries` says what may be done to which. Times are UTC.
+Owns options and layout only; the operations are `scheduler.manage.deliveries`, whose long work is
+done here and now. Times are UTC.
 """
 
 import re
-import sys
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 import typer
 
-from scheduler import deliveries
-from scheduler.cli import printing
-from scheduler.cli.performing import JsonOption, perform
+from scheduler.cli import printing, progress
+from scheduler.cli.performing import JsonOption, operate
 from scheduler.cli.root import app
-from scheduler.deliveries import Wanted
+from scheduler.deliveries import LIMIT_MAX, STATES
+from scheduler.manage import deliveries, instants
+from scheduler.manage.context import Context
+from schemas.management import paging
+from schemas.management.deliveries import (
+    DeliveriesAgain,
+    DeliveriesAsked,
+    DeliveriesAway,
+    DeliveriesChosen,
+    DeliveryAsked,
+    DeliveryShown,
+)
 
 delivery = typer.Typer(help="Events on their way to applications.", no_args_is_help=True)
 app.add_typer(delivery, name="delivery")
@@ -22,11 +33,10 @@ app.add_typer(delivery, name="delivery")
 IdsArgument = Annotated[list[str] | None, typer.Argument(help="Ids of deliveries.")]
 EndpointOption = Annotated[int | None, typer.Option("--endpoint", help="Number of the endpoint.")]
 SubscriptionOption = Annotated[str | None, typer.Option("--subscription", help="Its slug.")]
+CredentialOption = Annotated[str | None, typer.Option("--credential", help="Its name.")]
 KindOption = Annotated[str | None, typer.Option("--kind", help="E.g. `userLeft`.")]
 MeetingOption = Annotated[str | None, typer.Option("--meeting", help="The caller's meetingID.")]
-StateOption = Annotated[
-    str | None, typer.Option("--state", help=f"One of {', '.join(deliveries.STATES)}.")
-]
+StateOption = Annotated[str | None, typer.Option("--state", help=f"One of {', '.join(STATES)}.")]
 SinceOption = Annotated[
     str | None,
     typer.Option("--since", metavar="TIME", help="`10:00` (UTC), `2h`, `2026-03-01T10:00`."),
@@ -60,54 +70,67 @@ def instant_ms(text: str | None, *, now: datetime) -> int | None:
     return round(meant.timestamp() * 1_000)
 
 
-def _wanted(ids: list[str] | None, since: str | None, until: str | None, **named: Any) -> Wanted:
+def _chosen(since: str | None, until: str | None, **named: Any) -> dict[str, Any]:
+    """Return what was asked for by name."""
     now = datetime.now(UTC)
-    return Wanted(
-        ids=tuple(ids or ()),
-        since_ms=instant_ms(since, now=now),
-        until_ms=instant_ms(until, now=now),
-        **named,
-    )
+    if (state := named.get("state")) is not None and state not in STATES:
+        printing.fail(f"{state!r} is none of {', '.join(STATES)}")
+    given = named | {
+        "since_at": instants.maybe_ms(instant_ms(since, now=now)),
+        "until_at": instants.maybe_ms(instant_ms(until, now=now)),
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
-def _time(at_ms: int | None) -> str:
-    if at_ms is None:
-        return "-"
-    return datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%m-%d %H:%M:%S")
+def _time(at: datetime | None) -> str:
+    return "-" if at is None else at.strftime("%m-%d %H:%M:%S")
 
 
 @delivery.command("list")
 def list_(  # noqa: PLR0913  # each is an option
     endpoint: EndpointOption = None,
     subscription: SubscriptionOption = None,
+    credential: CredentialOption = None,
     kind: KindOption = None,
     meeting: MeetingOption = None,
     state: StateOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
-    limit: Annotated[int, typer.Option(min=1, max=deliveries.LIMIT_MAX)] = 100,
     *,
+    limit: Annotated[int, typer.Option(min=1, max=LIMIT_MAX)] = 100,
     json: JsonOption = False,
 ) -> None:
     """Show the newest deliveries that fit, newest first."""
-    wanted = _wanted(
-        *(None, since, until),
+    asked = _chosen(
+        *(since, until),
         endpoint=endpoint,
         subscription=subscription,
+        credential=credential,
         kind=kind,
-        meeting=meeting,
+        meeting_id=meeting,
         state=state,
     )
-    rows = perform(lambda parts: deliveries.listed(parts.database, wanted, limit=limit))
+
+    async def work(context: Context) -> list[DeliveryShown]:
+        rows: list[DeliveryShown] = []
+        after: str | None = None
+        while len(rows) < limit:
+            page = {"limit": min(paging.LIMIT_MAX, limit - len(rows)), "after": after}
+            found = await deliveries.list_deliveries(
+                context, DeliveriesAsked.model_validate(asked | page)
+            )
+            rows += found.items
+            after = found.next
+            if after is None:
+                break
+        return rows
+
+    rows = operate(work)
     if json:
-        printing.document(rows)
+        printing.document([row.model_dump(mode="json") for row in rows])
         return
     lines = [
-        row
-        | {
-            "created": _time(row["created_ms"]),
-            "next": _time(row["next_attempt_ms"]) if row["state"] == "queued" else "-",
-        }
+        row.model_dump() | {"created": _time(row.created_at), "next": _time(row.next_attempt_at)}
         for row in rows
     ]
     columns = ["id", "created", "subscription", "kind", "target", "state", "attempts", "next"]
@@ -117,33 +140,32 @@ def list_(  # noqa: PLR0913  # each is an option
 @delivery.command()
 def show(delivery_id: Annotated[str, typer.Argument()], *, json: JsonOption = False) -> None:
     """Show a delivery, what it says, and every attempt."""
-    row = perform(lambda parts: deliveries.shown(parts.database, delivery_id))
+    found = operate(lambda context: deliveries.show(context, DeliveryAsked(delivery=delivery_id)))
     if json:
-        printing.document(row)
+        printing.document(found.model_dump(mode="json"))
         return
-    attempts = row.pop("attempts_made")
-    body = row.pop("body")
-    times = {name: _time(value) for name, value in row.items() if name.endswith("_ms")}
+    row = found.model_dump(exclude={"attempts_made", "body"})
+    times = {name: _time(value) for name, value in row.items() if name.endswith("_at")}
     printing.fields(row | times)
-    if body:
-        typer.echo(f"\n{body}\n")
-    lines = [attempt | {"at": _time(attempt["at_ms"])} for attempt in attempts]
+    if found.body:
+        typer.echo(f"\n{found.body}\n")
+    lines = [made.model_dump() | {"at": _time(made.at)} for made in found.attempts_made]
     printing.table(lines, ["number", "at", "took_ms", "status", "error"], as_json=False)
 
 
 @delivery.command()
 def targets(*, json: JsonOption = False) -> None:
     """Show how those fare that events go to: what waits, who fails, who is left alone."""
-    rows = perform(lambda parts: deliveries.targets(parts.database))
+    rows = operate(lambda context: deliveries.list_targets(context, paging.Nothing())).items
     if json:
-        printing.document(rows)
+        printing.document([row.model_dump(mode="json") for row in rows])
         return
     lines = [
-        row
+        row.model_dump()
         | {
-            "failing_since": _time(row["failing_since_ms"]),
-            "left_alone_until": _time(row["left_alone_until_ms"]),
-            "last_success": _time(row["last_success_ms"]),
+            "failing_since": _time(row.failing_since_at),
+            "left_alone_until": _time(row.paused_until_at),
+            "last_success": _time(row.last_success_at),
         }
         for row in rows
     ]
@@ -168,19 +190,21 @@ def replay(  # noqa: PLR0913  # each is an option
     json: JsonOption = False,
 ) -> None:
     """Send deliveries again, by id or by what they are; their event ids stay the same."""
-    wanted = _wanted(
-        *(ids, since, until),
+    asked = _chosen(
+        *(since, until),
+        ids=ids,
         endpoint=endpoint,
         subscription=subscription,
         kind=kind,
-        meeting=meeting,
+        meeting_id=meeting,
     )
-    count = perform(
-        lambda parts: deliveries.replay(
-            parts.database, wanted, delivered=delivered, progress=_progress
-        )
+    _work(
+        *(deliveries.REPLAY, "queued again"),
+        lambda context: deliveries.replay_params(
+            context, DeliveriesAgain.model_validate(asked | {"delivered": delivered})
+        ),
+        json=json,
     )
-    _say("queued again", count, json=json)
 
 
 @delivery.command()
@@ -196,19 +220,24 @@ def park(
     json: JsonOption = False,
 ) -> None:
     """Put deliveries aside that are still to be sent; `replay` sends them after all."""
-    wanted = _wanted(
-        *(ids, since, until),
+    asked = _chosen(
+        *(since, until),
+        ids=ids,
         endpoint=endpoint,
         subscription=subscription,
         kind=kind,
-        meeting=meeting,
+        meeting_id=meeting,
     )
-    count = perform(lambda parts: deliveries.park(parts.database, wanted, progress=_progress))
-    _say("parked", count, json=json)
+    _work(
+        *(deliveries.PARK, "parked"),
+        lambda context: deliveries.params(context, DeliveriesChosen.model_validate(asked)),
+        json=json,
+    )
 
 
+@delivery.command("drop", hidden=True)
 @delivery.command()
-def drop(
+def discard(
     ids: IdsArgument = None,
     endpoint: EndpointOption = None,
     subscription: SubscriptionOption = None,
@@ -220,25 +249,33 @@ def drop(
     json: JsonOption = False,
 ) -> None:
     """Remove deliveries for good."""
-    wanted = _wanted(
-        *(ids, since, until), endpoint=endpoint, subscription=subscription, state=state
+    asked = _chosen(
+        *(since, until), ids=ids, endpoint=endpoint, subscription=subscription, state=state
     )
     if not yes:
         typer.confirm("They cannot be brought back. Remove them?", abort=True)
-    count = perform(lambda parts: deliveries.drop(parts.database, wanted, progress=_progress))
-    _say("removed", count, json=json)
+    _work(
+        *(deliveries.DISCARD, "removed"),
+        lambda context: deliveries.params(context, DeliveriesAway.model_validate(asked)),
+        json=json,
+    )
 
 
-def _progress(count: int) -> None:
-    """Show how far it is, to people only."""
-    if sys.stderr.isatty():
-        typer.echo(f"\r{count} deliveries …", err=True, nl=False)
+def _work(
+    kind: str,
+    said: str,
+    told: Callable[[Context], Awaitable[dict[str, Any]]],
+    *,
+    json: bool,
+) -> None:
+    """Do the work here and now, and say how many deliveries it was."""
 
+    async def work(context: Context) -> int:
+        done = await progress.run_inline(context, kind, await told(context), json=json)
+        return int(done["deliveries"])
 
-def _say(what: str, count: int, *, json: bool) -> None:
-    if sys.stderr.isatty():
-        typer.echo("\r", err=True, nl=False)
+    count = operate(work)
     if json:
         printing.document({"deliveries": count})
     else:
-        typer.echo(f"{count} {'delivery' if count == 1 else 'deliveries'} {what}")
+        typer.echo(f"{count} {'delivery' if count == 1 else 'deliveries'} {said}")

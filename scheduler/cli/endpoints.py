@@ -1,19 +1,25 @@
 """Commands for endpoints: add, list, show, set, rotate, enable, disable, ping, remove.
 
-Owns options and output only; the work is done by `scheduler.endpoints`. A secret is shown once,
-when it is made.
+Owns options and output only; the operations are `scheduler.manage.endpoints`. A secret is shown
+once, when it is made.
 """
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import typer
 
-from scheduler import endpoints
 from scheduler.cli import entries, printing
-from scheduler.cli.performing import JsonOption, perform
+from scheduler.cli.performing import JsonOption, operate
 from scheduler.cli.root import app
+from scheduler.manage import endpoints
 from schemas.dialects.names import Dialect
+from schemas.management.endpoints import (
+    EndpointAsked,
+    EndpointChange,
+    EndpointRotation,
+    EndpointsAsked,
+    NewEndpoint,
+)
 
 endpoint = typer.Typer(help="Where events go.", no_args_is_help=True)
 app.add_typer(endpoint, name="endpoint")
@@ -28,7 +34,7 @@ MeetingOption = Annotated[
 ]
 _COLUMNS: Final = (
     "id", "subscription", "credential", "dialect", "ordering", "kinds", "meeting", "enabled",
-    "disabled_reason", "url",
+    "disabled_reason", "health", "waiting", "parked", "url",
 )  # fmt: skip
 _DAY_HOURS: Final = 24
 
@@ -60,21 +66,16 @@ def endpoint_add(  # noqa: PLR0913  # each is an option
     ] = None,
 ) -> None:
     """Add an endpoint and print its number and, this once, a secret made for it."""
-    terms = _terms(kinds=kinds, meeting=meeting, label=label or None)
-    made = perform(
-        lambda parts: endpoints.add(
-            parts.database,
-            parts.vault,
-            subscription=subscription,
-            dialect=dialect,
-            credential=credential,
-            secret=secret,
-            ordering="relaxed" if relaxed else "strict",
-            url=url,
-            **terms,
-        )
-    )
-    typer.echo(f"endpoint {made.id} of {subscription} was added")
+    asked = _terms(kinds=kinds, meeting=meeting, label=label) | {
+        "subscription": subscription,
+        "url": url,
+        "dialect": dialect,
+        "credential": credential,
+        "secret": secret,
+        "ordering": "relaxed" if relaxed else "strict",
+    }
+    made = operate(lambda context: endpoints.add(context, NewEndpoint.model_validate(asked)))
+    typer.echo(f"endpoint {made.endpoint.id} of {subscription} was added")
     if made.secret is not None and secret is None:
         typer.echo(f"secret  {made.secret}")
 
@@ -85,26 +86,43 @@ def endpoint_list(
         str | None, typer.Option(help="Those of one subscription only.")
     ] = None,
     *,
+    enabled: Annotated[
+        bool | None, typer.Option("--on/--off", help="Only those that are on, or off.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """List the endpoints; secrets are never shown."""
-    rows = perform(lambda parts: endpoints.describe(parts.database, subscription=subscription))
-    shown = [{column: row[column] for column in _COLUMNS} for row in rows]
-    printing.table(shown, _COLUMNS, as_json=json)
+    """List the endpoints and how they fare; secrets are never shown."""
+    found = operate(
+        lambda context: entries.every(
+            *(context, endpoints.list_endpoints),
+            EndpointsAsked(subscription=subscription, enabled=enabled),
+        )
+    )
+    rows = []
+    for item in found:
+        row = entries.flat(item) | {"meeting": item.meeting_id, "health": item.health.state}
+        row |= {"waiting": item.health.waiting, "parked": item.health.parked}
+        rows.append({column: row[column] for column in _COLUMNS})
+    printing.table(rows, _COLUMNS, as_json=json)
 
 
 @endpoint.command("show")
 def endpoint_show(number: IdArgument, *, json: JsonOption = False) -> None:
-    """Show all that is set on an endpoint; never its secret."""
-    (row,) = perform(lambda parts: endpoints.describe(parts.database, endpoint_id=number))
+    """Show all that is set on an endpoint, and how it fares; never its secret."""
+    found = operate(lambda context: endpoints.show(context, EndpointAsked(endpoint=number)))
+    row = entries.flat(found)
+    row["meeting"] = row.pop("meeting_id")
     if json:
         printing.document(row)
         return
-    until_ms = row.pop("previous_until_ms")
-    row["created"] = _instant(row.pop("created_ms"))
-    if until_ms is not None:
-        row["previous secret"] = f"signs until {_instant(until_ms)}"
+    health = row.pop("health")
+    row.pop("previous_until_at")
+    row["created_at"] = f"{found.created_at:%F %T} UTC"
+    if found.previous_until_at is not None:
+        row["previous secret"] = f"signs until {found.previous_until_at:%F %T} UTC"
     printing.fields(row)
+    typer.echo("\nhealth")
+    printing.fields(health, indent="  ")
 
 
 @endpoint.command("set")
@@ -121,7 +139,8 @@ def endpoint_set(
     terms = _terms(kinds=kinds, meeting=meeting, label=label, url=url)
     if relaxed is not None:
         terms["ordering"] = "relaxed" if relaxed else "strict"
-    perform(lambda parts: endpoints.change(parts.database, number, **terms))
+    asked = {"endpoint": number, **terms}
+    operate(lambda context: endpoints.change(context, EndpointChange.model_validate(asked)))
     typer.echo(f"endpoint {number} was changed")
 
 
@@ -137,10 +156,9 @@ def endpoint_rotate(
     ] = None,
 ) -> None:
     """Give an endpoint a new secret and print it, this once."""
-    made = perform(
-        lambda parts: endpoints.rotate(
-            parts.database, parts.vault, number, overlap_s=hours * 3_600, secret=secret
-        )
+    asked = {"endpoint": number, "overlap_s": hours * 3_600, "secret": secret}
+    made = operate(
+        lambda context: endpoints.rotate(context, EndpointRotation.model_validate(asked))
     )
     typer.echo(f"endpoint {number} has a new secret")
     if secret is None:
@@ -150,28 +168,28 @@ def endpoint_rotate(
 @endpoint.command("enable")
 def endpoint_enable(number: IdArgument) -> None:
     """Switch an endpoint on again."""
-    perform(lambda parts: endpoints.enable(parts.database, number))
+    operate(lambda context: endpoints.enable(context, EndpointAsked(endpoint=number)))
     typer.echo(f"endpoint {number} is on")
 
 
 @endpoint.command("disable")
 def endpoint_disable(number: IdArgument) -> None:
     """Switch an endpoint off; new events pass it by."""
-    perform(lambda parts: endpoints.disable(parts.database, number))
+    operate(lambda context: endpoints.disable(context, EndpointAsked(endpoint=number)))
     typer.echo(f"endpoint {number} is off")
 
 
 @endpoint.command("ping")
 def endpoint_ping(number: IdArgument) -> None:
     """Send a test event to an endpoint."""
-    event_id = perform(lambda parts: endpoints.ping(parts.database, number))
-    typer.echo(f"event {event_id} is on its way to endpoint {number}")
+    sent = operate(lambda context: endpoints.ping(context, EndpointAsked(endpoint=number)))
+    typer.echo(f"event {sent.event_id} is on its way to endpoint {number}")
 
 
 @endpoint.command("remove")
 def endpoint_remove(number: IdArgument) -> None:
     """Remove an endpoint."""
-    perform(lambda parts: endpoints.remove(parts.database, number))
+    operate(lambda context: endpoints.remove(context, EndpointAsked(endpoint=number)))
     typer.echo(f"endpoint {number} was removed")
 
 
@@ -183,17 +201,7 @@ def _terms(
     url: str | None = None,
 ) -> dict[str, Any]:
     """Return what was given."""
-    terms: dict[str, Any] = {}
-    if kinds is not None:
-        terms["kinds"] = "" if kinds == entries.NONE else kinds
+    terms = entries.sent(label=label, url=url, kinds=entries.listed(kinds))
     if meeting is not None:
-        terms["external_id"] = None if meeting == entries.NONE else meeting
-    if label is not None:
-        terms["label"] = label
-    if url is not None:
-        terms["url"] = url
+        terms["meeting_id"] = None if meeting == entries.NONE else meeting
     return terms
-
-
-def _instant(at_ms: int) -> str:
-    return f"{datetime.fromtimestamp(at_ms // 1_000, UTC):%F %T} UTC"

@@ -91,6 +91,7 @@ def commands() -> typer.Typer:
         deliveries,
         endpoints,
         events,
+        hooks,
         inspect,
         jobs,
         nodes,

@@ -31,3 +31,8 @@ def seconds(at: datetime) -> int:
 def now_s() -> int:
     """Return the present time in whole seconds since 1970."""
     return int(time.time())
+
+
+def milliseconds(at: datetime) -> int:
+    """Return the whole Unix millisecond at or after an instant."""
+    return math.ceil(at.timestamp() * 1_000)

@@ -13,6 +13,9 @@ from scheduler.manage import (
     credentials,
     jobs,
     pools,
+    deliveries,
+    endpoints,
+    hooks,
     state,
     subscriptions,
     tokens,
@@ -34,6 +37,14 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
 )
 
 #: By kind: `delivery.replay`; modules have them as `WORK`.
+    *endpoints.OPERATIONS,
+    *hooks.OPERATIONS,
+    *deliveries.OPERATIONS,
+    *nodes.OPERATIONS,
+    *node_life.OPERATIONS,
+    *maintenance.OPERATIONS,
 WORK: Final[Mapping[str, Work]] = {
     **state.WORK,
 }
+    **node_life.WORK,
+    **deliveries.WORK,

@@ -8,7 +8,7 @@ import typer
 from scheduler import deliveries, endpoints
 from scheduler.checks import OperationError
 from scheduler.cli.deliveries import instant_ms
-from scheduler.deliveries import Wanted
+from scheduler.deliveries import Progress, Wanted
 from tests.deliveries.office import Office
 from tests.deliveries.test_deliveries import all_over, states
 from tests.receiver import Behaviour, Receiver
@@ -30,6 +30,13 @@ async def parked(desk: Office, receiver: Receiver) -> int:
     return number
 
 
+def _noted(heard: list[int]) -> Progress:
+    async def note(done: int) -> None:
+        heard.append(done)
+
+    return note
+
+
 async def test_parked_deliveries_go_out_again_in_order_with_their_ids(
     desk: Office, receiver: Receiver
 ) -> None:
@@ -37,7 +44,7 @@ async def test_parked_deliveries_go_out_again_in_order_with_their_ids(
     before = {row["id"]: row["event_id"] for row in await desk.rows("delivery")}
     heard: list[int] = []
     wanted = Wanted(endpoint=number)
-    assert await deliveries.replay(desk.database, wanted, progress=heard.append) == 4
+    assert await deliveries.replay(desk.database, wanted, progress=_noted(heard)) == 4
     assert heard == [4]
     async with desk.delivering():
         await desk.until("delivery", all_over)
@@ -148,7 +155,7 @@ async def test_many_are_changed_in_chunks(
     monkeypatch.setattr(deliveries, "CHUNK_ROWS", 2)
     heard: list[int] = []
     wanted = Wanted(subscription="acme")
-    assert await deliveries.replay(desk.database, wanted, progress=heard.append) == 4
+    assert await deliveries.replay(desk.database, wanted, progress=_noted(heard)) == 4
     assert heard == [2, 4]
     assert await deliveries.replay(desk.database, wanted) == 0
 
