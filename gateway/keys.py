@@ -7,7 +7,7 @@ Called by the dispatch for every request.
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,7 +15,7 @@ import structlog
 
 from scheduler import wording
 from scheduler.directory import DirectoryWatch
-from scheduler.directory_records import Credential, Directory, rules_of
+from scheduler.directory_records import Asset, Credential, Directory, rules_of
 from scheduler.settings import Settings
 from schemas import checksum, refusals, rules
 from schemas.params import Params
@@ -55,6 +55,9 @@ class Caller:
     #: Whether moderators may enter a meeting whose seats are all taken.
     moderators_pass: bool = False
     rules: Rules = NO_RULES
+    #: Of its subscription, and what that has of logo, slide and style sheet, by kind.
+    slug: str = ""
+    assets: Mapping[str, Asset] = field(default_factory=dict)
     #: How refusals are told to it.
     wording: Wording = refusals.PLAIN
     #: None: the previous secret counts until it is revoked.
@@ -181,6 +184,8 @@ class Callers:
             algorithms=credential.algorithms,
             enabled=credential.enabled and subscription.enabled,
             terms=wording.spoken_terms(credential, self._settings),
+            slug=subscription.slug,
+            assets=subscription.assets,
             wording=wording.wording_of(subscription, wording.zone_of(self._settings.time_zone)),
             origins=credential.origins,
             jsonp=credential.jsonp,

@@ -223,6 +223,10 @@ class Meetings:
             entry = self._by_internal.get((credential, meeting_id))
         return entry if entry is not None and entry.view["state"] in SHOWN else None
 
+    def shown(self) -> list[Entry]:
+        """Return all meetings that callers see."""
+        return [entry for entry in self._by_id.values() if entry.shown]
+
     async def find(self, credential: int, meeting_id: str) -> Entry | None:
         """Return a meeting that is shown or being placed; asks the database when in doubt.
 

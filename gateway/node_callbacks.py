@@ -54,10 +54,11 @@ class NodeCallbacks:
             kind = self._kind(request)
             with self._requests.working():
                 body = await self._requests.body(request)
-                owner, node = await self._owner(request.match_info["meeting"])
+                owner, node = await self.owner(request.match_info["meeting"])
                 name = node.name
                 if kind == inward.END:
-                    await self._end(request, owner, node)
+                    marked = "recordingmarks=true" in request.rel_url.raw_query_string.split("&")
+                    await self.ended(owner, node, marked=marked)
                 elif kind == inward.RECORDING:
                     self._recording(body, node)
                 else:
@@ -79,7 +80,8 @@ class NodeCallbacks:
             raise Refused(405, "the method does not fit")
         return kind
 
-    async def _owner(self, meeting_id: str) -> tuple[Owner, Node]:
+    async def owner(self, meeting_id: str) -> tuple[Owner, Node]:
+        """Return whose a meeting is, and its node; raises `Refused` when it is not known."""
         record = await self._parts.reader.meeting(meeting_id)
         node = self._parts.directory.current.nodes.get(record.node_id or 0) if record else None
         found = (
@@ -91,10 +93,9 @@ class NodeCallbacks:
             raise Refused(404, "the meeting is not known any more")
         return found, node
 
-    async def _end(self, request: web.Request, owner: Owner, node: Node) -> None:
+    async def ended(self, owner: Owner, node: Node, *, marked: bool) -> None:
         """Hand on that a node says that a meeting ended; nobody signs that, so it is looked up."""
         now_ms = self._parts.now_ms()
-        query = request.rel_url.raw_query_string.split("&")
         fact: Pushed = {
             "kind": "pushed",
             "node": node.id,
@@ -107,7 +108,7 @@ class NodeCallbacks:
             "user": "",
             "moderator": False,
             "data": {},
-            "marked": "recordingmarks=true" in query,
+            "marked": marked,
             "hint": True,
         }
         pool = self._parts.directory.current.pools.get(node.pool_id)

@@ -34,6 +34,12 @@ class Urls:
             return told
         return f"https://{self._domain}" if self._domain else _called(request)
 
+    def public(self, request: web.Request, credential: str) -> str | None:
+        """Return scheme and host under which others reach the gateway; None when nobody said."""
+        if self._public or (self._trusts and _told(request) is not None):
+            return self.origin(request)
+        return f"https://{credential}.{self._domain}" if self._domain else None
+
     def base(self, request: web.Request, credential: str) -> str:
         """Return the URL of a credential, up to and including the slash behind `bigbluebutton`."""
         if self._domain and not self._public and not (self._trusts and _told(request)):

@@ -14,6 +14,8 @@ from gateway.incoming import Incoming
 from gateway.keys import Caller
 from gateway.meetings import Entry
 from gateway.parts import Parts
+from gateway.provider import branding
+from gateway.provider.branding import Branding
 from schemas import answers, identifiers, params, requested
 from schemas.messages import CreateCommand
 from schemas.params import Params
@@ -29,6 +31,7 @@ class Create:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._branding = Branding(parts.settings)
         self._enclosures = Enclosures(parts)
 
     async def create(self, incoming: Incoming) -> web.Response:
@@ -41,13 +44,19 @@ class Create:
         if parent is not None:
             # A room has the limit that the caller gives, else that of its meeting.
             terms = dataclasses.replace(terms, seats=parent.view["seats"])
+        slide = None
         if body is not None and body.is_xml:
             await body.documents()
+        elif parent is None:
+            slide = self._branding.slide(incoming.request, caller, ruled)
+        ruled = self._branding.logo(incoming.request, caller, ruled)
         asked = requested.requested(
             ruled,
             terms,
             parent=parent.node_meeting_id if parent is not None else None,
         )
+        if slide is not None:
+            asked.doc["body"], asked.doc["body_type"] = slide, branding.MODULES_TYPE
         command = CreateCommand(
             kind="create",
             id=identifiers.new_id(),

@@ -23,6 +23,7 @@ from gateway.keys import Caller
 from gateway.live import Live
 from gateway.meetings import PLACING, Entry
 from gateway.parts import Parts
+from gateway.provider.branding import Branding
 from gateway.sessions import Sessions
 from scheduler.directory_records import Node
 from scheduler.nodes import NodeError, RawReply, parse
@@ -78,6 +79,7 @@ class Join:
         self._live = live
         self._gate = gate
         self._sessions = sessions
+        self._branding = Branding(parts.settings)
         # Names for nobody else to guess are not needed, only such that no two are the same.
         self._draw = random.Random()  # noqa: S311
 
@@ -99,8 +101,8 @@ class Join:
         node = await self._live.node(entry)
         if node is None:
             return _error(given, _UNAVAILABLE, caller.wording)
-        if caller.rules.join is not None:
-            values = caller.rules.join.apply(given).params.values
+        if caller.rules.join is not None or caller.assets:
+            values = self._ruled(incoming)
         if not _takes_no_seat(values):
             if not values.get("userID"):
                 # The node would make one up; this way the person is known when seen there.
@@ -117,6 +119,13 @@ class Join:
         if values.get("redirect", "").lower() == "false":
             return await self._fetched(entry, node, query)
         return failures.redirect(f"{node.base_url}api/join?{query}")
+
+    def _ruled(self, incoming: Incoming) -> dict[str, str]:
+        """Return the parameters behind the provider's rules, with the customer's style sheet."""
+        caller, given = incoming.caller, incoming.params
+        rules = caller.rules.join
+        values = given.values if rules is None else rules.apply(given).params.values
+        return self._branding.style(incoming.request, caller, values)
 
     def _note(self, entry: Entry) -> None:
         """Note that somebody is on the way, so that nobody believes the meeting to be empty."""

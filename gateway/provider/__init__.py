@@ -1,0 +1,1 @@
+"""The endpoints for providers and their customers below `/b3lb`."""
