@@ -23,6 +23,9 @@ from deploy.simulator import app as simulator
 from deploy.simulator.settings import SimulatorSettings
 from scheduler import operations
 from scheduler.assembly import Assembly
+from scheduler.manage import bearers, tokens
+from scheduler.manage.context import Actor, Context
+from schemas.management.tokens import NewToken
 
 log = structlog.get_logger()
 
@@ -31,6 +34,7 @@ SUBSCRIPTION: Final = "demo"
 SEATS: Final = 20
 NODE_SEATS: Final = 20
 POOL: Final = "default"
+_FILE: Final = "demo.json"
 #: The ports of the last run may still be held for a moment by the process that is ending.
 _START_TRIES: Final = 20
 _START_PAUSE_S: Final = 0.5
@@ -57,6 +61,8 @@ class Demo:
 
     secret: str
     nodes: tuple[DemoNode, ...]
+    #: Of an operator.
+    token: str
 
 
 @contextlib.asynccontextmanager
@@ -191,7 +197,28 @@ async def prepare(assembly: Assembly, nodes: Sequence[DemoNode]) -> Demo:
         )
         secret = made.secret
     await assembly.directory.refresh()
-    return Demo(secret, tuple(nodes))
+    return Demo(secret, tuple(nodes), await _token(assembly))
+
+
+async def _token(assembly: Assembly) -> str:
+    """Return the token of the last start while it is good, else a new one."""
+    path = assembly.settings.data_dir / _FILE
+    if path.exists():
+        known = orjson.loads(path.read_bytes()).get("admin_token")
+        with contextlib.suppress(bearers.BearerError):
+            await bearers.bearer(assembly.database, str(known))
+            return str(known)
+    context = Context(
+        settings=assembly.settings,
+        database=assembly.database,
+        vault=assembly.vault,
+        directory=assembly.directory,
+        nodes=assembly.client,
+        bus=assembly.bus,
+        actor=Actor("demo"),
+    )
+    made = await tokens.add(context, NewToken(scope="operator", label="demo"))
+    return made.token
 
 
 def write(data_dir: Path, demo: Demo, address: str) -> None:
@@ -200,9 +227,9 @@ def write(data_dir: Path, demo: Demo, address: str) -> None:
         "base_url": f"{address}/bigbluebutton/",
         "secret": demo.secret,
         "subscription": SUBSCRIPTION,
-        # There is no management API and no console yet.
-        "admin_url": None,
-        "admin_token": None,
+        "admin_url": f"{address}/api/v1",
+        "admin_token": demo.token,
+        # There is no console yet.
         "console_url": None,
         "nodes": [
             {
@@ -214,7 +241,7 @@ def write(data_dir: Path, demo: Demo, address: str) -> None:
             for node in demo.nodes
         ],
     }
-    _write(data_dir / "demo.json", document)
+    _write(data_dir / _FILE, document)
 
 
 async def run_simulators(nodes: Sequence[SimulatorSettings], *, with_parent: bool) -> None:
