@@ -10,16 +10,24 @@ from typing import Final
 from scheduler.manage import (
     assets,
     audit,
+    bookings,
+    capacity,
     credentials,
-    jobs,
-    pools,
     deliveries,
     endpoints,
     hooks,
+    jobs,
+    maintenance,
+    meetings,
+    node_life,
+    nodes,
+    pools,
     state,
+    status,
     subscriptions,
     tokens,
     usage,
+    whatif,
 )
 from scheduler.manage.operation import Operation
 from scheduler.manage.progress import Work
@@ -29,22 +37,27 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *tokens.OPERATIONS,
     *audit.OPERATIONS,
     *credentials.OPERATIONS,
-    *pools.OPERATIONS,
-    *subscriptions.OPERATIONS,
-    *assets.OPERATIONS,
-    *state.OPERATIONS,
-    *usage.OPERATIONS,
-)
-
-#: By kind: `delivery.replay`; modules have them as `WORK`.
     *endpoints.OPERATIONS,
     *hooks.OPERATIONS,
     *deliveries.OPERATIONS,
     *nodes.OPERATIONS,
     *node_life.OPERATIONS,
     *maintenance.OPERATIONS,
+    *pools.OPERATIONS,
+    *subscriptions.OPERATIONS,
+    *assets.OPERATIONS,
+    *state.OPERATIONS,
+    *status.OPERATIONS,
+    *usage.OPERATIONS,
+    *meetings.OPERATIONS,
+    *bookings.OPERATIONS,
+    *capacity.OPERATIONS,
+    *whatif.OPERATIONS,
+)
+
+#: By kind: `delivery.replay`; modules have them as `WORK`.
 WORK: Final[Mapping[str, Work]] = {
-    **state.WORK,
-}
     **node_life.WORK,
     **deliveries.WORK,
+    **state.WORK,
+}
