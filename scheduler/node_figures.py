@@ -103,12 +103,18 @@ def sentence(found: Figures, clock: str, *, ends_overtime: bool) -> str:
     """Return when the node will be empty, for people; `clock` shows the end of the last window."""
     if not found.meetings:
         return "empty"
+    said = []
     late = len(found.overtime)
-    they = f"{late} overtime meeting{'' if late == 1 else 's'}"
-    if found.windows_end_s is None:
-        ending = f"{found.meetings - late} being ended"
-        return f"{they} can go now" if late == found.meetings else f"{they} can go now, {ending}"
-    whole = f"empty at {clock} at the latest"
-    if not ends_overtime:
-        whole += " if overtime is ended"
-    return f"{whole}; {they} can go now" if late else whole
+    if found.windows_end_s is not None:
+        said.append(f"empty at {clock} at the latest")
+        if not ends_overtime:
+            said[0] += " if overtime is ended"
+    elif found.meetings > late:
+        said.append(f"{_count(found.meetings - late)} being ended")
+    if late:
+        said.append(f"{late} overtime meeting{'' if late == 1 else 's'} can go now")
+    return "; ".join(said)
+
+
+def _count(meetings: int) -> str:
+    return "1 meeting is" if meetings == 1 else f"{meetings} meetings are"

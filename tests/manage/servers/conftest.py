@@ -29,12 +29,25 @@ class Site:
 
     async def state_of(self, meeting_id: str) -> str:
         """Return the state of a meeting in the ledger, "" when it is gone."""
+        return await self.value(
+            "SELECT state FROM meeting WHERE external_id = ? AND live", meeting_id
+        )
+
+    async def value(self, statement: str, *given: Any) -> str:
+        """Return the first value of the first row, "" when there is none."""
         async with self.world.database.connect() as connection:
-            found = await connection.exec_driver_sql(
-                "SELECT state FROM meeting WHERE external_id = ? AND live", (meeting_id,)
-            )
-            row = found.first()
+            row = (await connection.exec_driver_sql(statement, given)).first()
         return "" if row is None else str(row[0])
+
+    async def moved(self, external_id: str, node: str) -> None:
+        """Wait until a meeting or booking is on a node."""
+        statement = (
+            "SELECT node.name FROM meeting JOIN node ON node.id = meeting.node_id"
+            " WHERE meeting.external_id = ? AND meeting.live"
+        )
+        async with asyncio.timeout(10):
+            while await self.value(statement, external_id) != node:
+                await asyncio.sleep(0.02)
 
     async def settled(self, meeting_id: str, state: str) -> None:
         """Wait until the ledger has a meeting in a state."""
