@@ -18,6 +18,7 @@ from schemas.tables import MeetingRow
 Result = TypeVar("Result")
 
 _TABLES = MeetingRow.metadata.tables
+_DELIVERY = _TABLES["delivery"]
 _MEETING = _TABLES["meeting"]
 _SUBSCRIPTION = _TABLES["subscription"]
 
@@ -53,6 +54,16 @@ class Store:
             .where(_SUBSCRIPTION.c.slug == slug)
         )
         return [Row(*row) for row in found]
+
+    def delivered(self, slug: str) -> int:
+        """Return how many deliveries of a subscription are over and noted as such."""
+        found = self._select(
+            select(_DELIVERY.c.id)
+            .where(_DELIVERY.c.state == "delivered")
+            .where(_DELIVERY.c.subscription_id == _SUBSCRIPTION.c.id)
+            .where(_SUBSCRIPTION.c.slug == slug)
+        )
+        return len(found)
 
     def holder(self) -> int:
         """Return the pid of the placement worker that took the pool over last."""

@@ -14,7 +14,7 @@ import pytest
 from tests.crash.conftest import Times
 from tests.crash.customers import Customer, Reply
 from tests.crash.installations import SMALL_SEATS, Installation
-from tests.crash.listening import Listener, Told
+from tests.crash.listening import ARRIVAL_TIMEOUT_S, Listener, Told
 from tests.crash.outside import Outside
 from tests.services.processes import ProductProcess
 
@@ -65,6 +65,12 @@ async def _all_is_free(customer: Customer, outside: Outside) -> None:
     # Whoever calls after the repair notices nothing of the crash.
     assert customer.most_tries == 1
     assert customer.slowest_s < UNNOTICED_S
+
+
+async def _delivered(installation: Installation, customer: Customer, count: int) -> None:
+    async with asyncio.timeout(ARRIVAL_TIMEOUT_S):
+        while await asyncio.to_thread(installation.store.delivered, customer.slug) < count:
+            await asyncio.sleep(0.05)
 
 
 async def _told_once(
@@ -121,6 +127,8 @@ async def test_an_end_survives_the_death_of_its_process(
 ) -> None:
     victim = await asyncio.to_thread(installation.arm, point)
     assert (await customer.create("seminar", SMALL_SEATS)).ok
+    # What the crash is to interrupt is the end: a delivery on its way would come twice.
+    await _delivered(installation, customer, 1)
     asked = asyncio.create_task(customer.end("seminar"))
     reply = await _dies_and_recovers(installation, victim, customer, asked)
     # A repetition may find that the first call has worked: then there is no such meeting.

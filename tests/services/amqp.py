@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 import aio_pika
 from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import AMQPError
+from yarl import URL
 
 from scheduler.bus.rabbit import guard
 
@@ -36,10 +37,15 @@ async def _connect(url: str) -> AbstractConnection:
     loop = asyncio.get_running_loop()
     until = loop.time() + CONNECT_TIMEOUT_S
     while True:
+        connection = aio_pika.Connection(URL(url))
         try:
             async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
-                return await aio_pika.connect(url)
+                await connection.connect()
         except (AMQPError, OSError, EOFError):
+            # Else it would close itself whenever it is collected.
+            await connection.close()
             if loop.time() > until:
                 raise
             await asyncio.sleep(RETRY_S)
+        else:
+            return connection

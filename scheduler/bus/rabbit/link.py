@@ -124,7 +124,7 @@ class Link:
         while True:
             try:
                 connection = await guard.call(
-                    aio_pika.connect(self._url), timeout_s=self.tuning.connect_timeout_s
+                    _connected(self._url), timeout_s=self.tuning.connect_timeout_s
                 )
             except BusError as error:
                 if self.detail != str(error):
@@ -206,3 +206,19 @@ class Link:
             await guard.call(connection.close(), timeout_s=self.tuning.close_timeout_s)
         except BusError as error:
             log.info("connection not closed cleanly", link=self.name, reason=str(error))
+            # Now it has given its transport up, and this only says so; see `_connected`.
+            await connection.close()
+
+
+async def _connected(url: str) -> AbstractConnection:
+    """Connect. A connection that came to nothing is closed at once.
+
+    Otherwise it would close itself whenever it is collected, maybe in a loop that has ended.
+    """
+    connection = aio_pika.Connection(URL(url))
+    try:
+        await connection.connect()
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
