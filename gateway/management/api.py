@@ -322,7 +322,7 @@ def _response(answer: Any, status: int, headers: dict[str, str]) -> web.Response
 
 
 def _json(answer: BaseModel, status: int, headers: dict[str, str]) -> web.Response:
-    body = orjson.dumps(answer.model_dump(mode="json"))
+    body = orjson.dumps(answer.model_dump(mode="json", by_alias=True))
     return web.Response(status=status, body=body, content_type=JSON, headers=headers)
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from scheduler.cli import printing, progress
+from scheduler.cli import entries, printing, progress
 from scheduler.cli.performing import JsonOption, operate
 from scheduler.cli.root import app
 from scheduler.deliveries import LIMIT_MAX, STATES
@@ -156,7 +156,7 @@ def show(delivery_id: Annotated[str, typer.Argument()], *, json: JsonOption = Fa
 @delivery.command()
 def targets(*, json: JsonOption = False) -> None:
     """Show how those fare that events go to: what waits, who fails, who is left alone."""
-    rows = operate(lambda context: deliveries.list_targets(context, paging.Nothing())).items
+    rows = operate(lambda context: entries.every(context, deliveries.list_targets, paging.Paged()))
     if json:
         printing.document([row.model_dump(mode="json") for row in rows])
         return

@@ -26,7 +26,7 @@ from schemas.management.deliveries import (
     TargetShown,
 )
 from schemas.management.jobs import JobShown
-from schemas.management.paging import Listed, Nothing
+from schemas.management.paging import Listed, Paged
 
 REPLAY: Final = "delivery.replay"
 PARK: Final = "delivery.park"
@@ -71,23 +71,26 @@ async def show(context: Context, asked: DeliveryAsked) -> DeliveryDetail:
     )
 
 
-async def list_targets(context: Context, _asked: Nothing) -> Listed[TargetShown]:
+async def list_targets(context: Context, asked: Paged) -> Listed[TargetShown]:
     """List how those fare that events go to: what waits, who fails, who is left alone."""
     if context.only is not None:
         raise ForbiddenError(
             "targets of all customers are the provider's to see; endpoints show their health"
         )
-    return Listed(
-        items=[
-            TargetShown(
-                **{name: row[name] for name in ("target", "open", "delivered", "parked")},
-                failures=row["failures"],
-                failing_since_at=instants.maybe_ms(row["failing_since_ms"]),
-                paused_until_at=instants.maybe_ms(row["left_alone_until_ms"]),
-                last_success_at=instants.maybe_ms(row["last_success_ms"]),
-            )
-            for row in await deliveries.targets(context.database)
-        ]
+    after = paging.read_cursor(asked.after, str)
+    rows = await deliveries.targets(context.database)
+    if after is not None:
+        rows = [row for row in rows if row["target"] > after[0]]
+    return paging.page(rows, asked.limit, keys=lambda row: (row["target"],), shown=_target)
+
+
+def _target(row: Mapping[str, Any]) -> TargetShown:
+    return TargetShown(
+        **{name: row[name] for name in ("target", "open", "delivered", "parked")},
+        failures=row["failures"],
+        failing_since_at=instants.maybe_ms(row["failing_since_ms"]),
+        paused_until_at=instants.maybe_ms(row["left_alone_until_ms"]),
+        last_success_at=instants.maybe_ms(row["last_success_ms"]),
     )
 
 
@@ -225,7 +228,7 @@ OPERATIONS: Final = (
     Operation(
         *("delivery.show", "GET", "/deliveries/{delivery}", show, DeliveryAsked, DeliveryDetail)
     ),
-    Operation("delivery.targets", "GET", "/targets", list_targets, Nothing, Listed[TargetShown]),
+    Operation("delivery.targets", "GET", "/targets", list_targets, Paged, Listed[TargetShown]),
     Operation(
         *(REPLAY, "POST", "/deliveries/replay", replay, DeliveriesAgain, JobShown),
         access=Access.WRITE,

@@ -69,15 +69,15 @@ def test_an_operation_is_declared_by_the_rules(operation: Operation) -> None:
     assert NAME.fullmatch(operation.name)
     assert PATH.fullmatch(operation.path)
     names = names_in(operation.path)
-    fields = operation.asked.model_fields
-    assert set(names) <= fields.keys()
+    fields = {field.alias or name for name, field in operation.asked.model_fields.items()}
+    assert set(names) <= fields
     assert issubclass(operation.asked, Asked), "unknown names must be refused"
     assert operation.handler.__doc__
     assert operation.answer is not None or operation.status == 204 or operation.gives
     if operation.answer is not None and issubclass(operation.answer, Listed):
         assert issubclass(operation.asked, Paged)
     if operation.takes:
-        assert {"content", "media_type"} <= fields.keys()
+        assert {"content", "media_type"} <= fields
     if operation.shown_by is not None:
         shows = [o for o in OPERATIONS if o.handler is operation.shown_by and o.method == "GET"]
         assert len(shows) == 1
