@@ -3,7 +3,7 @@
 Owns the models of `scheduler.manage.subscriptions`; decides nothing.
 """
 
-from typing import ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -61,7 +61,9 @@ class _Settings(Asked):
     duration_max_s: DurationS | None = unsent("Longest window; null: any.")
     welcome_text: LongText = unsent("Comes before the caller's `welcome`.")
     moderator_text: LongText = unsent("Comes before the caller's `moderatorOnlyMessage`.")
-    overtime_text: str = unsent("Chat message to a meeting whose window ends; empty: none.")
+    overtime_text: Annotated[str, Field(max_length=500)] = unsent(
+        "Chat message to a meeting whose window ends; empty: none."
+    )
     rules: LongText = unsent("Parameter rules, one per line, before those of a credential.")
     language: Language = unsent("Language of refusals and of the provider's texts.")
     refusal_texts: RefusalTexts = unsent(
