@@ -7,12 +7,16 @@ these things. Used by the fuzzing of the management API and by the tests of two 
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
+
+from sqlalchemy import insert
 
 from scheduler import endpoints
 from scheduler.manage import tokens
 from scheduler.manage.context import Actor, Context
+from schemas.delivery_tables import DeliveryRow
 from schemas.management.tokens import NewToken
 from tests.gateway import world
 from tests.gateway.world import World
@@ -129,7 +133,41 @@ async def _furnish(found: Installation) -> None:
     hook = await run.call("hooks/create", {"callbackURL": f"https://{CANARY}.test/hook"})
     assert hook.ok, hook.text
     live = await run.parts.reader.live_meetings()
-    await run.directory.refresh()
+    soon = (datetime.now(UTC) + timedelta(days=2)).strftime("%Y-%m-%dT%H:%M:00Z")
+    booked = await found.done(
+        "POST",
+        "/bookings",
+        json={
+            "subscription": "acme",
+            "meeting_id": f"{CANARY}-booked",
+            "seats": 5,
+            "start_at": soon,
+            "duration_s": 3_600,
+        },
+    )
+    again = await found.done("POST", "/deliveries/replay", json={"endpoint": endpoint.id})
+    window = await found.done("POST", "/nodes/n1/maintenance", json={"end_at": soon})
+    delivery = DeliveryRow(
+        id="a" * 32,
+        event_id=f"{CANARY}-event",
+        target=f"endpoint:{endpoint.id}",
+        lane=f"endpoint:{endpoint.id}",
+        seq=1,
+        url=f"https://{CANARY}.test/events",
+        dialect="webhooks",
+        body=CANARY.encode(),
+        subscription_id=live[0].subscription_id,
+        credential_id=live[0].credential_id,
+        meeting_id=live[0].id,
+        kind="meeting.created",
+        state="parked",
+        next_attempt_ms=1,
+        created_ms=1,
+        finished_ms=2,
+        parked_reason="gave up",
+    )
+    async with run.database.write_lock, run.database.begin() as connection:
+        await connection.execute(insert(DeliveryRow).values(delivery.model_dump()))
     found.things |= {
         "subscription": "acme",
         "credential": "acme-5",
@@ -138,7 +176,10 @@ async def _furnish(found: Installation) -> None:
         "endpoint": endpoint.id,
         "hook": hook["hookID"],
         "meeting": live[0].id,
+        "booking": booked["items"][0]["id"],
+        "delivery": delivery.id,
+        "job": again["id"],
         "pool": "default",
-        "node": "n0",
-        "job": "f" * 32,
+        "node": "n1",
+        "maintenance": window["id"],
     }
