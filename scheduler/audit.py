@@ -58,6 +58,8 @@ class Seen:
     verb: str
     #: Field → before, after.
     fields: dict[str, list[Any]]
+    #: What it belongs to, when the session knew it: that may be removed a moment later.
+    owner: Any = None
 
 
 @contextlib.contextmanager
@@ -66,10 +68,17 @@ def watching(session: AsyncSession) -> Iterator[list[Seen]]:
     seen: list[Seen] = []
 
     def flushed(inner: Session, _context: object) -> None:
-        found = [Seen(row, "added", _changed(row)) for row in inner.new if type(row) in _KINDS]
-        found += [Seen(row, "changed", _changed(row)) for row in inner.dirty if type(row) in _KINDS]
-        seen.extend(change for change in found if change.fields)
-        seen.extend(Seen(row, "removed", {}) for row in inner.deleted if type(row) in _KINDS)
+        for verb, rows in (("added", inner.new), ("changed", inner.dirty)):
+            seen.extend(
+                Seen(row, verb, fields, _owner(inner, row))
+                for row in rows
+                if type(row) in _KINDS and (fields := _changed(row))
+            )
+        seen.extend(
+            Seen(row, "removed", {}, _owner(inner, row))
+            for row in inner.deleted
+            if type(row) in _KINDS
+        )
 
     event.listen(session.sync_session, "after_flush", flushed)
     try:
@@ -82,7 +91,7 @@ async def write(session: AsyncSession, seen: list[Seen]) -> None:
     """Add the rows of what was collected to the transaction."""
     for change in seen:
         kind, _ = _KINDS[type(change.row)]
-        subject, subscription_id = await _subject(session, change.row)
+        subject, subscription_id = await _subject(session, change.row, change.owner)
         session.add(
             _row(f"{kind}.{change.verb}", subject, change.fields, subscription_id=subscription_id)
         )
@@ -116,7 +125,20 @@ def _row(
     )
 
 
-async def _subject(session: AsyncSession, row: SQLModel) -> tuple[str, int | None]:
+def _owner(session: Session, row: SQLModel) -> Any:
+    """Return the subscription or node of a row, when the session has it at hand."""
+    if isinstance(row, CredentialRow | AssetRow):
+        key = session.identity_key(SubscriptionRow, row.subscription_id)
+    elif isinstance(row, MaintenanceRow):
+        key = session.identity_key(NodeRow, row.node_id)
+    else:
+        return None
+    return session.identity_map.get(key)
+
+
+async def _subject(
+    session: AsyncSession, row: SQLModel, owner: Any = None
+) -> tuple[str, int | None]:
     """Return kind and name of a row for people, and whose it is."""
     kind, column = _KINDS[type(row)]
     name = getattr(row, column)
@@ -124,12 +146,12 @@ async def _subject(session: AsyncSession, row: SQLModel) -> tuple[str, int | Non
         return f"{kind} {name}", row.id
     owner_id: int | None = getattr(row, "subscription_id", None)
     if isinstance(row, CredentialRow | AssetRow):
-        owner = await session.get(SubscriptionRow, owner_id)
+        owner = owner or await session.get(SubscriptionRow, owner_id)
         slug = "" if owner is None else owner.slug
         shown = credential_name(slug, row.sub) if isinstance(row, CredentialRow) else slug
         return f"{kind} {shown}" + ("" if isinstance(row, CredentialRow) else f" {name}"), owner_id
     if isinstance(row, MaintenanceRow):
-        node = await session.get(NodeRow, row.node_id)
+        node = owner or await session.get(NodeRow, row.node_id)
         return f"{kind} {name} of node {node.name if node else row.node_id}", None
     return f"{kind} {name}", owner_id
 
