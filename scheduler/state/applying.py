@@ -8,7 +8,7 @@ writes the audit log; so removal and change go through rows, never through bare 
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col
 
@@ -147,8 +147,7 @@ class _Work:
         kind = found[0].item.kind
         gone = [self._rows.of[kind].pop(change.item.name) for change in found]
         ids = [changes.row_id(row.id) for row in gone]
-        for row in gone:
-            await self._drop_what_hangs_on(kind, changes.row_id(row.id))
+        await self._drop_what_hangs_on(kind, frozenset(ids))
         removed = col(Installation.removed_id_max)
         await self._session.execute(
             update(Installation)
@@ -160,23 +159,19 @@ class _Work:
             await self._session.delete(row)
         await self._session.flush()
 
-    async def _drop_what_hangs_on(self, kind: Kind, row_id: int) -> None:
+    async def _drop_what_hangs_on(self, kind: Kind, ids: frozenset[int]) -> None:
+        """Remove the small records of what goes; there are few of them, so they are all read."""
+        found: list[SQLModel] = []
         if kind is Kind.NODE:
-            found = [w for w in self._rows.maintenance if w.node_id == row_id]
+            found += [window for window in self._rows.maintenance if window.node_id in ids]
         elif kind is Kind.SUBSCRIPTION:
-            found = []
-            for table in (AssetRow, TokenRow):
-                mine = select(table).where(col(table.subscription_id) == row_id)
-                found += list(await self._session.scalars(mine))
-        else:
-            if kind is Kind.CREDENTIAL:
-                # Small records of callers, not of the configuration.
-                await self._session.execute(
-                    delete(HookRow)
-                    .where(col(HookRow.credential_id) == row_id)
-                    .execution_options(synchronize_session=False)
-                )
-            return
+            assets = await self._session.scalars(select(AssetRow))
+            tokens = await self._session.scalars(select(TokenRow))
+            found += [row for row in assets if row.subscription_id in ids]
+            found += [row for row in tokens if row.subscription_id in ids]
+        elif kind is Kind.CREDENTIAL:
+            hooks = await self._session.scalars(select(HookRow))
+            found += [row for row in hooks if row.credential_id in ids]
         for row in found:
             await self._session.delete(row)
         await self._session.flush()

@@ -20,7 +20,7 @@ from scheduler.state.checking import wanted
 from scheduler.vault import Vault
 from schemas.management.state import StateDocument
 from schemas.tables import Installation
-from tests.state.conftest import FULL, Make, bring, dump
+from tests.state.conftest import FULL, Make, both_databases, bring, dump
 
 VAULT = Vault(b"k" * 32)
 
@@ -30,6 +30,7 @@ async def version(database: Database) -> int:
         return int((await session.scalars(select(Installation))).one().directory_version)
 
 
+@both_databases
 async def test_an_export_makes_an_empty_installation_the_same(make: Make) -> None:
     first, second = await make(), await make()
     assert await bring(first, FULL) == "13+ 0~ 0-"
@@ -47,6 +48,7 @@ async def test_an_export_makes_an_empty_installation_the_same(make: Make) -> Non
     ]
 
 
+@both_databases
 async def test_importing_what_is_there_writes_nothing(context: Context) -> None:
     await bring(context, FULL)
     before = await version(context.database)
@@ -189,7 +191,10 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         for url in draw(st.lists(st.sampled_from(("http://a/x", "http://b/")), max_size=3)):
             part = draw(
                 _some(
-                    label=_LINE, enabled=st.booleans(), external_id=_WORD, own_secret=st.just(True)
+                    label=_LINE,
+                    enabled=st.booleans(),
+                    external_id=_WORD,
+                    own_secret=st.just(value=True),
                 )
             )
             endpoints.append({**part, "subscription": slug, "url": url})
