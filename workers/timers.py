@@ -99,6 +99,7 @@ class Timers:
             settings.keep_days,
             hook_keep_days=settings.hook_keep_days,
             delivery_keep_days=settings.delivery_keep_days,
+            audit_keep_days=settings.audit_keep_days,
         )
         await usage_reading.fold(self._database, settings.usage_keep_days)
 

@@ -14,8 +14,9 @@ from sqlalchemy import ColumnElement, Table, delete, select
 
 from scheduler import hooks
 from scheduler.database import Database
+from scheduler.manage.idempotency import KEEP_MS
 from scheduler.spool import StoredBodies
-from schemas.management_tables import ErrandRow, JobRow
+from schemas.management_tables import AuditRow, ErrandRow, IdempotencyRow, JobRow
 from schemas.tables import MeetingRow
 
 #: Rows of one transaction: a few milliseconds, so that nobody waits long for the write lock.
@@ -36,6 +37,8 @@ _TARGET: Final = _TABLES["target"]
 _SESSION: Final = _TABLES["session"]
 _HOOK: Final = _TABLES["hook"]
 _JOB: Final = JobRow.metadata.tables["job"]
+_AUDIT: Final = AuditRow.metadata.tables["audit"]
+_REPEATED: Final = IdempotencyRow.metadata.tables["idempotency"]
 _ERRAND: Final = ErrandRow.metadata.tables["errand"]
 
 log = structlog.get_logger(__name__)
@@ -48,10 +51,11 @@ async def remove_old(
     now_ms: int | None = None,
     hook_keep_days: int = 30,
     delivery_keep_days: int | None = None,
+    audit_keep_days: int = 400,
 ) -> dict[str, int]:
     """Remove what has been over for more than `keep_days`; returns the rows removed, by table.
 
-    Deliveries have a time of their own if one is given.
+    Deliveries have a time of their own if one is given, and so has the audit log.
 
     Raises what the database raises; whatever was removed by then stays removed.
     """
@@ -65,6 +69,7 @@ async def remove_old(
     finished = _DELIVERY.c.finished_ms < now_ms - delivered_days * 86_400_000
     # How a target fares is forgotten when nothing has been sent to it for as long as that.
     silent = _TARGET.c.updated_ms < before_ms - delivered_days * 86_400_000
+    recorded_ms = now_ms - audit_keep_days * 86_400_000
     removed = {
         "meeting": await _remove(
             database, _MEETING, ended, parts=(_ATTENDEE, _ATTENDEE.c.meeting_id)
@@ -77,6 +82,8 @@ async def remove_old(
         "target": await _remove(database, _TARGET, silent),
         "session": await _remove(database, _SESSION, _SESSION.c.until_ms <= now_ms),
         "hook": await _remove(database, _HOOK, idle),
+        "audit": await _remove(database, _AUDIT, _AUDIT.c.at_ms < recorded_ms),
+        "idempotency": await _remove(database, _REPEATED, _REPEATED.c.at_ms < now_ms - KEEP_MS),
         "job": await _remove(database, _JOB, _JOB.c.finished_ms < before_ms),
         "errand": await _remove(database, _ERRAND, _ERRAND.c.deadline_ms < now_ms - _ERRAND_MS),
         "spool": await StoredBodies(database).remove_stale(now_ms=now_ms),

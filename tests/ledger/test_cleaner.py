@@ -8,6 +8,7 @@ from scheduler.database import Database
 from scheduler.ledger import cleaner
 from scheduler.ledger.interface import Ledger
 from schemas.delivery_tables import AttemptRow, DeliveryRow
+from schemas.management_tables import AuditRow, IdempotencyRow
 from schemas.tables import OutboxRow
 from tests.ledger.builders import creating, ended, meeting
 from tests.ledger.conftest import count
@@ -73,6 +74,24 @@ async def test_only_what_is_over_and_older_than_the_retention_goes(
     assert await ledger.answer_of("c" * 32) is None
     assert (await ledger.load(pool_id, epoch)).meetings == [live]
     assert not any((await cleaner.remove_old(database, 7, now_ms=NOW_MS)).values())
+
+
+async def test_the_audit_log_and_idempotency_keys_have_times_of_their_own(
+    database: Database,
+) -> None:
+    def line(days: int) -> AuditRow:
+        at_ms = NOW_MS - days * DAY_MS
+        return AuditRow(at_ms=at_ms, actor="a", action="b.c", subject="d", detail=b"{}")
+
+    def key(age_ms: int) -> IdempotencyRow:
+        return IdempotencyRow(digest=f"{age_ms:064d}", request="r", at_ms=NOW_MS - age_ms)
+
+    await _insert(database, AuditRow, line(10), line(29), line(31), line(500))
+    await _insert(database, IdempotencyRow, key(1), key(DAY_MS), key(DAY_MS + 1))
+    removed = await cleaner.remove_old(database, 7, now_ms=NOW_MS, audit_keep_days=30)
+    assert (removed["audit"], removed["idempotency"]) == (2, 1)
+    assert await count(database, "audit") == 2
+    assert await count(database, "idempotency") == 2
 
 
 async def test_one_transaction_and_one_call_are_bounded(
