@@ -4,9 +4,10 @@ Owns how progress looks: a bar with rate and time left on a terminal, plain line
 beside JSON. The work is that of `scheduler.manage`. Used by commands that take long.
 """
 
+import contextlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import typer
@@ -24,6 +25,7 @@ from rich.progress import (
 from rich.text import Text
 
 from scheduler.manage.context import Context
+from scheduler.manage.progress import Progress as Reported
 
 #: Plain lines come this far apart.
 _LINES_S: Final = 5.0
@@ -35,14 +37,21 @@ async def run_inline(
     """Do work of a kind here and now, instead of by a worker; return what came of it."""
     from scheduler.manage.table import WORK
 
-    work = WORK[kind]
+    with display(kind, json=json) as shown:
+        return await WORK[kind](context, params, shown)
+
+
+@contextlib.contextmanager
+def display(kind: str, *, json: bool = False) -> Iterator[Reported]:
+    """Yield what shows progress as suits the output."""
     if json:
-        return await work(context, params, _Silent())
+        yield _Silent()
+        return
     if not sys.stderr.isatty():
         lines = _Lines(kind)
-        result = await work(context, params, lines)
+        yield lines
         lines.last()
-        return result
+        return
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
@@ -54,7 +63,7 @@ async def run_inline(
         console=console,
         transient=True,
     ) as shown:
-        return await work(context, params, _Bar(shown, kind))
+        yield _Bar(shown, kind)
 
 
 class _Silent:

@@ -11,7 +11,7 @@ from sqlalchemy import Select, select
 
 from scheduler import node_figures, node_operations, operations
 from scheduler.changes import now_ms
-from scheduler.checks import NotFoundError, OperationError
+from scheduler.checks import ConflictError, NotFoundError, OperationError
 from scheduler.checks import node_url as checked_url
 from scheduler.checks import tags as checked_tags
 from scheduler.manage import instants, jobs, paging
@@ -41,6 +41,8 @@ _NODE: Final = _TABLES["node"]
 _POOL: Final = _TABLES["pool"]
 _MAINTENANCE: Final = _TABLES["maintenance"]
 _JOB: Final = _TABLES["job"]
+#: The pool that need not be made by hand.
+_FIRST_POOL: Final = "default"
 
 
 async def list_nodes(context: Context, asked: NodesAsked) -> Listed[NodeShown]:
@@ -75,12 +77,18 @@ async def add(context: Context, asked: NewNode) -> NodeShown:
     """Add a node, after a test of the connection; it takes meetings within a second."""
     context.operate("nodes can be added")
     address = Address(asked.name, checked_url(asked.url), asked.secret)
+    async with context.database.connect() as connection:
+        same = select(_NODE.c.id).where(_NODE.c.name == asked.name)
+        if await connection.scalar(same) is not None:
+            raise ConflictError(f"there is a node {asked.name} already")
     finding = await _probe(context, address) if asked.test else Finding()
     if not finding.ok:
         raise OperationError(
             f"node {asked.name} was not added: {finding.detail}. {next_step(finding.fault)} To add"
             " it all the same, leave the test out (`--no-test`, `test: false`)."
         )
+    if asked.pool == _FIRST_POOL:
+        await operations.ensure_pool(context.database, _FIRST_POOL)
     await operations.add_node(
         context.database,
         context.vault,

@@ -41,7 +41,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     node = ("--url", "http://127.0.0.1:1/bigbluebutton/", "--secret", NODE_SECRET, "--seats", "50")
     for arguments in (
         ("migrate",),
-        ("node", "add", "node-1", *node),
+        ("node", "add", "node-1", *node, "--no-test"),
         ("subscription", "add", "acme", "--seats", "20", "--name", "Acme Ltd"),
     ):
         result = made.run(*arguments)

@@ -75,7 +75,7 @@ def test_a_secret_is_shown_once_when_it_is_made(place: Place) -> None:
 def test_a_node_changes_its_state(place: Place) -> None:
     assert place.run("node", "state", "node-1", "draining").output == "node node-1 is draining\n"
     [node] = json.loads(place.run("node", "list", "--json").output)
-    assert (node["state"], node["base_url"]) == ("draining", "http://127.0.0.1:1/bigbluebutton/")
+    assert (node["state"], node["url"]) == ("draining", "http://127.0.0.1:1/bigbluebutton/")
     assert place.run("node", "state", "node-1", "active").exit_code == 0
 
 
