@@ -168,9 +168,8 @@ async def running(
         data_dir=directory,
         host="127.0.0.1",
         port=0,
-        base_domain=BASE_DOMAIN,
         # Tests send more bad checksums from one address than any front end.
-        **{"bad_checksums_per_minute": 0, **settings},
+        **{"base_domain": BASE_DOMAIN, "bad_checksums_per_minute": 0, **settings},
     )
     async with contextlib.AsyncExitStack() as stack:
         simulated = await stack.enter_async_context(
