@@ -14,7 +14,7 @@ import structlog
 from gateway.failures import ApiFailure
 from gateway.meetings import PLACING, SHOWN, view_of
 from gateway.parts import Parts
-from scheduler import failpoints
+from scheduler import failpoints, logs, tracing
 from scheduler.bus.errors import BusError, BusOverloaded
 from scheduler.ledger.errors import StoreDown
 from schemas.messages import Answer, CreateCommand, EndCommand, MeetingView
@@ -37,11 +37,23 @@ async def outcome(parts: Parts, pool: str, command: CreateCommand | EndCommand) 
     is known of the command at its deadline.
     """
     seen = parts.meetings.settled(command["id"]) if command["kind"] == "create" else None
+    request_id = logs.about.get().get("request_id")
+    if request_id:
+        command["request"] = request_id
+    if trace := tracing.traceparent():
+        command["trace"] = trace
+    said = {"command": command["id"], "kind": command["kind"]}
+    log.debug("command is sent", **said)
     try:
-        return await _answer(parts, pool, cast("dict[str, Any]", command), seen)
+        answer = await _answer(parts, pool, cast("dict[str, Any]", command), seen)
     finally:
         if seen is not None:
             seen.cancel()
+    if answer["ok"]:
+        log.debug("command was carried out", **said)
+    else:
+        log.info("command was refused", **said, reason=answer.get("reason", ""))
+    return answer
 
 
 async def _answer(

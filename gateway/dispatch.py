@@ -27,6 +27,7 @@ from gateway.limits import Limits
 from gateway.live import Live
 from gateway.parts import Parts
 from gateway.receiving import Receiving
+from scheduler import logs, tracing
 from scheduler.ledger.errors import StoreDown
 from scheduler.metrics import names
 from schemas import answers, checksum, params
@@ -36,6 +37,8 @@ from schemas.values import Reason
 _INDEX: Final = answers.INDEX.encode()
 _CHECKSUM: Final = "checksum"
 _UNSIGNED: Final = "checksumError"
+#: Calls that go on to a worker.
+_TRACED: Final = frozenset(("create", "end", "join"))
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +69,8 @@ class Dispatch:
         address = self._addresses.find(request.rel_url.raw_path)
         manner = dialects.asked(request)
         began_s, outcome, key = time.perf_counter(), "ok", ""
+        request_id = logs.request_id(request.headers.get("X-Request-Id", ""))
+        logs.about.set({"request_id": request_id})
         if self._active >= self._requests_max:
             self._limits.shed()
             response = ApiFailure(Reason.UNAVAILABLE, "Too many requests at once.").response()
@@ -86,7 +91,10 @@ class Dispatch:
         self._count(address, outcome, key, time.perf_counter() - began_s)
         if address is not None and address.draft:
             draft.retitle(response)
-        return response if manner is None else await manner.dressed(response)
+        if manner is not None:
+            response = await manner.dressed(response)
+        response.headers["X-Request-Id"] = request_id
+        return response
 
     def _count(self, address: Address | None, outcome: str, key: str, took_s: float) -> None:
         """Count an answer; whatever strangers make up is one call."""
@@ -143,7 +151,10 @@ class Dispatch:
         values.pop("callback", None)
         if call.auth is not Auth.OPEN:
             self._admit(caller, name, call)
-            return await call.handler(incoming)
+            if name not in _TRACED:
+                return await call.handler(incoming)
+            with tracing.span(name, credential=caller.name):
+                return await call.handler(incoming)
         # Who shows nothing learns nothing of the credential: the call admits once it was shown.
         incoming.admit = functools.partial(self._admit, caller, name, call)
         try:

@@ -15,6 +15,7 @@ import structlog
 from gateway.meetings import Entry
 from gateway.parts import Parts
 from gateway.rights import RIGHT_S, Right, Rights
+from scheduler import tracing
 from scheduler.bus.errors import BusError
 from schemas import identifiers
 from schemas.messages import Answer, GateContested, JoinCommand
@@ -195,6 +196,8 @@ class Gate:
             gateway=self._name,
             want=door.want,
         )
+        if trace := tracing.traceparent():
+            command["trace"] = trace
         # A task of its own: a client that hangs up must not take the grant of the answer with it.
         task = asyncio.get_running_loop().create_task(self._asked(door, command, pool))
         self._asking.add(task)

@@ -323,7 +323,7 @@ class NodeClient:
         """Send one request and read its answer, and count how that went."""
         began_s, outcome = time.perf_counter(), "unknown"
         try:
-            with tracing.span(f"node {call}", node=node.name) as span:
+            with tracing.child(f"node {call}", node=node.name) as span:
                 raw = await self._sent(node, call, request, timeout_s=timeout_s)
                 span.set_attribute("http.response.status_code", raw.status)
             outcome = "answered" if raw.status < _SERVER_ERROR else "error"

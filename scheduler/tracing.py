@@ -9,12 +9,13 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, Final, Protocol, Self
 
+from scheduler.checks import OperationError
 from scheduler.settings import Settings
 
 _TRACEPARENT: Final = "traceparent"
 
 
-class TracingMissingError(ValueError):
+class TracingMissingError(OperationError):
     """Traces are wanted, and OpenTelemetry is not installed."""
 
 
@@ -38,7 +39,8 @@ class _Nothing:
         return
 
 
-_NOTHING: Final = _Nothing()
+#: The span of everything that is not traced.
+NOTHING: Final = _Nothing()
 
 
 class _State:
@@ -93,8 +95,18 @@ def on() -> bool:
 def span(name: str, parent: str = "", **attributes: Any) -> contextlib.AbstractContextManager[Span]:
     """Make a span around a block, below the current one or the one that `parent` names."""
     if _State.tracer is None:
-        return _NOTHING
+        return NOTHING
     return _span(name, parent, attributes)
+
+
+def child(name: str, **attributes: Any) -> contextlib.AbstractContextManager[Span]:
+    """Make a span around a block, but none where nothing is traced so far."""
+    if _State.tracer is None:
+        return NOTHING
+    from opentelemetry import trace
+
+    inside = trace.get_current_span().get_span_context().is_valid
+    return _span(name, "", attributes) if inside else NOTHING
 
 
 @contextlib.contextmanager

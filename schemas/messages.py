@@ -59,6 +59,9 @@ class CreateCommand(TypedDict):
     renew: bool
     #: A breakout room: our id of the meeting whose node, seats and window it shares.
     parent: NotRequired[str]
+    #: Id of the request as in the logs, and its trace (W3C traceparent).
+    request: NotRequired[str]
+    trace: NotRequired[str]
 
 
 class EndCommand(TypedDict):
@@ -75,6 +78,9 @@ class EndCommand(TypedDict):
     managed: NotRequired[bool]
     #: Why, a `schemas.values.EndReason`, when it is not `ended`; by management only.
     reason: NotRequired[str]
+    #: As with a create.
+    request: NotRequired[str]
+    trace: NotRequired[str]
 
 
 class ExtendCommand(TypedDict):
@@ -142,6 +148,9 @@ class JoinCommand(TypedDict):
     #: The gateway that asks, and how many persons more it would like to let in without asking.
     gateway: str
     want: int
+    #: As with a create.
+    request: NotRequired[str]
+    trace: NotRequired[str]
 
 
 class Answer(TypedDict):

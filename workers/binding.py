@@ -21,6 +21,7 @@ from scheduler.spool import StoredBodies, StoredBody
 from schemas import inward
 from schemas.identifiers import node_meeting_id
 from schemas.messages import MeetingDoc, NodeAnswer
+from workers import following
 from workers.live import Live
 from workers.outcomes import Checked, Gone, Outcome, Placed, PlaceFailed
 from workers.shard import CheckCall, EndCall, NodeCall, NoticeCall, OrphanCall, PlaceCall
@@ -71,10 +72,10 @@ class Binding:
     def start(self, call: NodeCall) -> None:
         """Start a call; returns at once."""
         if isinstance(call, PlaceCall):
-            self._spawn(self._place(call))
+            self._spawn(self._followed(call.meeting, self._place(call)))
         elif isinstance(call, EndCall):
             if call.meeting not in self._ending:
-                task = self._spawn(self._end(call))
+                task = self._spawn(self._followed(call.meeting, self._end(call)))
                 self._ending[call.meeting] = task
                 task.add_done_callback(lambda _: self._ending.pop(call.meeting, None))
         elif isinstance(call, CheckCall):
@@ -96,6 +97,10 @@ class Binding:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _followed(self, meeting: str, work: Coroutine[Any, Any, None]) -> None:
+        with following.called(meeting):
+            await work
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -160,6 +165,7 @@ class Binding:
             )
             self._place_failed(call, "a server refused it")
             return
+        log.debug("node made the meeting", node=node.name, meeting=call.meeting)
         self._report(Placed(call.meeting, call.node, node_answer(reply)))
 
     def _body(self, item: Live) -> nodes.Sendable | None:

@@ -30,7 +30,7 @@ from scheduler.spool import StoredBodies
 from schemas.identifiers import made_ms
 from schemas.messages import Answer
 from schemas.values import MeetingState
-from workers import commands, counting, decided, facts, joins, outcomes, takeover
+from workers import commands, counting, decided, facts, following, joins, outcomes, takeover
 from workers.binding import Binding
 from workers.health_board import HealthBoard
 from workers.outcomes import Outcome
@@ -282,7 +282,9 @@ class Placement:
         for envelope in envelopes:
             for item in envelope.items:
                 self._handle(shard, turn, envelope, item, known)
-        await self._commit(turn)
+        following.end()
+        with following.committed(envelopes):
+            await self._commit(turn)
         self._conclude(turn, envelopes)
 
     def _take_envelopes(self) -> list[Envelope]:
@@ -330,7 +332,8 @@ class Placement:
             turn.count("redelivered")
             shard.answer(turn, envelope, item["id"], answer, store=False)
         else:
-            commands.handle(shard, turn, envelope, item)
+            with following.begin(item):
+                commands.handle(shard, turn, envelope, item)
 
     async def _commit(self, turn: Turn) -> None:
         joins.write(turn)

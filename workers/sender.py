@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from scheduler import deliveries, failpoints
+from scheduler import deliveries, failpoints, logs, tracing
 from scheduler.database import Database
 from scheduler.directory import DirectoryWatch
 from scheduler.ledger.errors import StoreDown
@@ -302,7 +302,10 @@ class Sender:
                 started_ms = self._now_ms()
                 if self.claims.may_begin(due.id, started_ms):
                     failpoints.hit("d.before_post")
-                    outcome = await self._attempt(claim, started_ms)
+                    logs.about.set({"event_id": due.event_id})
+                    with tracing.span("deliver", dialect=str(due.dialect)) as span:
+                        outcome = await self._attempt(claim, started_ms)
+                        span.set_attribute("delivered", outcome.ok)
                     failpoints.hit("d.after_post")
         except Exception:
             # A fault of ours counts as a failed attempt, else it would be repeated without a pause.

@@ -14,7 +14,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from scheduler import failpoints
+from scheduler import failpoints, tracing
 from scheduler.assembly import Assembly, alone, assembled
 from scheduler.cli import printing
 from scheduler.cli.root import app, run, settings_or_fail
@@ -68,6 +68,7 @@ async def _up(loaded: Settings, *, demo: bool) -> None:
 
     if demo and loaded.port and not loaded.inbound_url:
         loaded = loaded.model_copy(update={"inbound_url": _own_address(loaded)})
+    tracing.configure(loaded, "up")
     stop = _stop_signals()
     async with AsyncExitStack() as stack:
         stack.enter_context(alone(loaded.data_dir))
@@ -139,6 +140,7 @@ def gateway(port: PortOption = None) -> None:
 
 
 async def _gateway_process(loaded: Settings) -> None:
+    tracing.configure(loaded, "gateway")
     stop = _stop_signals()
     async with assembled(loaded, stop=stop) as assembly:
         failpoints.configure(loaded.failpoints)
@@ -177,6 +179,7 @@ async def _worker_process(loaded: Settings, roles: tuple[str, ...]) -> None:
     from workers import metrics
     from workers import run as workers
 
+    tracing.configure(loaded, "worker")
     stop = _stop_signals()
     async with assembled(loaded, stop=stop) as assembly:
         failpoints.configure(loaded.failpoints)
