@@ -168,6 +168,7 @@ def _remember(node: Node, name: str, request: web.Request) -> dict[str, Any]:
         "query": request.rel_url.raw_query_string,
         "params": {},
         "body_bytes": 0,
+        "traceparent": request.headers.get("traceparent", ""),
         "fault": None,
         "outcome": None,
     }
