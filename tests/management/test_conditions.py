@@ -5,8 +5,9 @@ from pathlib import Path
 
 from scheduler import audit
 from scheduler.manage import tokens
+from scheduler.manage.context import Context
 from scheduler.manage.operation import Operation
-from schemas.management.tokens import AToken, TokenChange, TokenList
+from schemas.management.tokens import AToken, Token, TokenChange, TokenList
 from tests.management.desk import Desk, opened
 
 
@@ -81,7 +82,7 @@ async def test_the_last_look_is_inside_the_transaction(tmp_path: Path) -> None:
     inside = asyncio.Event()
     go_on = asyncio.Event()
 
-    async def dawdle(context: tokens.Context, asked: TokenChange) -> object:
+    async def dawdle(context: Context, asked: TokenChange) -> object:
         inside.set()
         await go_on.wait()
         return await tokens.change(context, asked)
@@ -89,7 +90,7 @@ async def test_the_last_look_is_inside_the_transaction(tmp_path: Path) -> None:
     table = [o for o in tokens.OPERATIONS if o.name != "token.change"]
     table.append(
         Operation(
-            "token.dawdle", "PATCH", "/tokens/{token}", dawdle, TokenChange, tokens.Token,
+            "token.dawdle", "PATCH", "/tokens/{token}", dawdle, TokenChange, Token,
             shown_by=tokens.show,
         )
     )  # fmt: skip

@@ -92,7 +92,7 @@ def _fields_of(model: type[BaseModel]) -> set[str]:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_what_does_not_count_for_a_tag_is_there(operation: Operation) -> None:
-    observed = getattr(operation.answer, "observed", frozenset())
+    observed: frozenset[str] = getattr(operation.answer, "observed", frozenset())
     if observed:
         assert observed <= _fields_of(operation.answer)
 

@@ -6,18 +6,26 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import select
 
 from scheduler.manage.operation import Access, Operation
 from scheduler.manage.table import OPERATIONS
+from schemas.management_tables import AuditRow
+from tests.gateway import world
 from tests.management import matrix
 from tests.management.desk import Answer
 from tests.management.installation import CANARY, Installation, installed
 from tests.management.matrix import NOBODYS, ROWS, Reach
 
-#: What removes or ends comes last; what it was is gone afterwards.
-TABLE = sorted(
-    OPERATIONS, key=lambda o: (o.method == "DELETE", o.name == "meeting.end", -o.path.count("/"))
-)
+
+def _order(operation: Operation) -> tuple[bool, ...]:
+    """Return what has removing and ending come last: what it was is gone afterwards."""
+    above = operation.path.count("/") == 1 + operation.path.count("{")
+    late = ("endpoint.enable", "meeting.end")  # enabling changes something once it was disabled
+    return operation.method == "DELETE", operation.name in late, above
+
+
+TABLE = sorted(OPERATIONS, key=_order)
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -81,11 +89,53 @@ async def test_nothing_of_all_that_changed_anything(there: Installation) -> None
     assert not [e for e in answer.body["items"] if e["actor"].startswith("token:4")]
 
 
+#: What answers, asks or has someone else do, and changes nothing itself.
+CHANGES_NOTHING = {"rules.try", "whatif.ask", "node.test", "state.import"}
+
+
 @pytest.mark.parametrize("operation", TABLE, ids=lambda operation: operation.name)
-async def test_the_same_request_reaches_it_for_whoever_may(
+async def test_the_same_request_reaches_it_for_whoever_may_and_is_audited(
     there: Installation, operation: Operation
 ) -> None:
     """Otherwise the rows would show nothing."""
     for request in matrix.requests(operation, ROWS[operation.name], there.things):
         answer = await request.send(there, "operator")
         assert answer.status < 300 or answer.status in (409, 422), (request.path, answer.content)
+        if answer.content and answer.headers["Content-Type"] == "application/json":
+            SHOWN.extend(_secrets(answer.body))
+        if operation.method == "GET" or operation.name in CHANGES_NOTHING or answer.status > 299:
+            continue
+        lines = (await there.call("GET", "/audit?limit=20", who="operator")).body["items"]
+        mine = [line for line in lines if line["request_id"] == answer.headers["X-Request-Id"]]
+        assert mine, f"{operation.name} left no line in the audit log"
+        assert {line["actor"] for line in mine} == {"token:1"}
+
+
+#: Secrets that were shown once, in the answers above.
+SHOWN: list[str] = []
+
+
+def _secrets(value: Any) -> list[str]:
+    """Return the texts under names of secrets, wherever they stand."""
+    found: list[str] = []
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name in ("secret", "token") and isinstance(inner, str):
+                found.append(inner)
+            found += _secrets(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            found += _secrets(inner)
+    return found
+
+
+async def test_no_secret_stands_in_the_audit_log(there: Installation) -> None:
+    planted = [world.SECRET, world.OTHER_SECRET, world.NODE_SECRET, "s" * 20]
+    planted += [token.split("_", 2)[2] for token in there.tokens.values()]
+    assert len(SHOWN) >= 3, "credentials, endpoints and tokens show theirs once"
+    async with there.run.database.connect() as connection:
+        found = await connection.execute(select(AuditRow.metadata.tables["audit"]))
+        rows = [repr(tuple(row)) for row in found]
+    assert len(rows) > 30
+    for secret in [*planted, *SHOWN]:
+        assert not [row for row in rows if secret in row]
