@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 from gateway.meetings import Entry
 from gateway.parts import Parts
 from gateway.provider.tenants import Subject
+from scheduler.database import Database
 from scheduler.directory_records import Directory, Node
 from schemas.management_tables import UsageRow
 from schemas.stats import NO_LOAD, Counts, NodeLine, Totals
@@ -113,21 +114,23 @@ class Figures:
         async with self._reading:
             if self._now_s() >= self._totals_until_s:
                 async with asyncio.timeout(READ_TIMEOUT_S):
-                    self._totals = await self._read()
+                    self._totals = await read(self._parts.database)
                 self._totals_until_s = self._now_s() + KEPT_S
             return self._totals
 
-    async def _read(self) -> Past:
-        owner, credential = _USAGE.subscription_id, _USAGE.credential_id
-        statement = select(owner, credential, *_SUMS).group_by(owner, credential)
-        async with self._parts.database.connect() as connection:
-            rows = (await connection.execute(statement)).all()
-        past = Past()
-        for subscription, credential_id, *sums in rows:
-            totals = Totals(*map(int, sums))
-            past.by_credential[credential_id] = totals
-            past.by_subscription.setdefault(subscription, Totals()).add(totals)
-        return past
+
+async def read(database: Database) -> Past:
+    """Return the sums of the usage ledger."""
+    owner, credential = _USAGE.subscription_id, _USAGE.credential_id
+    statement = select(owner, credential, *_SUMS).group_by(owner, credential)
+    async with database.connect() as connection:
+        rows = (await connection.execute(statement)).all()
+    past = Past()
+    for subscription, credential_id, *sums in rows:
+        totals = Totals(*map(int, sums))
+        past.by_credential[credential_id] = totals
+        past.by_subscription.setdefault(subscription, Totals()).add(totals)
+    return past
 
 
 def _fits(subject: Subject | None, subscription: int, credential: int) -> bool:

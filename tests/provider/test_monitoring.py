@@ -15,8 +15,8 @@ from tests.gateway import world
 from tests.gateway.world import Reply, World
 from tests.provider.tokens import token
 
-OTHER = {"secret": world.OTHER_SECRET, "prefix": "/b3lb/t/other/bbb/api"}
-FIVE = {"secret": world.OTHER_SECRET, "prefix": "/b3lb/t/acme-5/bbb/api"}
+OTHER: dict[str, Any] = {"secret": world.OTHER_SECRET, "prefix": "/b3lb/t/other/bbb/api"}
+FIVE: dict[str, Any] = {"secret": world.OTHER_SECRET, "prefix": "/b3lb/t/acme-5/bbb/api"}
 NOBODY = {"meetings": 0, "attendees": 0, "listeners": 0, "videos": 0, "voices": 0, "nodes": []}
 #: As documented, in this order.
 METRICS = {
@@ -60,7 +60,7 @@ def _samples(reply: Reply) -> dict[str, dict[str, float]]:
     return found
 
 
-async def _meet(run: World, meeting_id: str, *, attendees: int = 3, **credential: str) -> None:
+async def _meet(run: World, meeting_id: str, *, attendees: int = 3, **credential: Any) -> None:
     """Make a meeting, and have its node seen with so many people in it."""
     params = {"name": "Room", "meetingID": meeting_id, "maxParticipants": "10"}
     made = await run.call("create", params, **credential)

@@ -10,6 +10,7 @@ from lxml import etree
 from structlog.testing import capture_logs
 
 from scheduler import assets, operations
+from schemas import checksum
 from tests.gateway import world
 from tests.gateway.world import Reply, World
 from tests.provider import files
@@ -137,7 +138,7 @@ async def test_a_create_gets_what_its_subscription_has(run: World) -> None:
     modules = _modules(run, "room-42")
     assert call["body_bytes"] == len(modules)
     [document] = etree.fromstring(modules).iterfind("module[@name='presentation']/document")
-    assert dict(document.attrib) == {
+    assert {str(n): str(v) for n, v in document.attrib.items()} == {
         "url": f"{PUBLIC_URL}/b3lb/t/acme/slide",
         "filename": "a 'b' & c.pdf",
     }
@@ -163,7 +164,7 @@ async def test_what_the_caller_brings_counts_first_then_the_rules(run: World) ->
     assert call["method"] == "GET"
     modules = b'<modules><module name="presentation"><document url="https://f.example/x.pdf"/></module></modules>'
     url = run.url(
-        "create", world.checksum.signed_query("create", "name=Room&meetingID=xml", world.SECRET)
+        "create", checksum.signed_query("create", "name=Room&meetingID=xml", world.SECRET)
     )
     posted = await run.raw("POST", url, data=modules, headers={"Content-Type": "application/xml"})
     assert posted.ok, posted.text
@@ -192,7 +193,7 @@ async def test_a_breakout_room_gets_no_slide(run: World) -> None:
 
 async def test_a_form_is_no_module(run: World) -> None:
     await _store(run, "slide", files.PDF)
-    query = world.checksum.signed_query("create", "meetingID=form&name=Room", world.SECRET)
+    query = checksum.signed_query("create", "meetingID=form&name=Room", world.SECRET)
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     made = await run.raw("POST", run.url("create"), data=query.encode(), headers=headers)
     assert made.ok, made.text

@@ -2,6 +2,7 @@
 
 import string
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -55,7 +56,7 @@ def test_figures_are_told_in_english_and_german() -> None:
     assert _said(full, free_seats=1, asked_seats=1, duration_s=60, fits_at_s=None) == (
         "1 of 20 seats is free; 1 seat for 1 minute do not fit within the next four weeks."
     )
-    tomorrow = {"fits_at_s": NOW_S + 86_400}
+    tomorrow: dict[str, Any] = {"fits_at_s": NOW_S + 86_400}
     assert _said(full, **tomorrow).endswith("fit on 2026-11-23 at 10:00 UTC.")
     assert "am 23.11.2026 um 10:00 Uhr" in _said(full, GERMAN, **tomorrow)
 

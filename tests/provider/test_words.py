@@ -14,7 +14,7 @@ from schemas.tables import CredentialRow, SubscriptionRow
 from tests.gateway import world
 from tests.gateway.world import World
 
-OTHER = {"secret": world.OTHER_SECRET, "prefix": "/b3lb/t/other/bbb/api"}
+OTHER: dict[str, Any] = {"secret": world.OTHER_SECRET, "prefix": "/b3lb/t/other/bbb/api"}
 
 
 async def _change(run: World, slug: str = "acme", **values: Any) -> None:
@@ -133,11 +133,11 @@ async def test_pages_of_listed_origins_may_read(run: World) -> None:
         row.origins = "https://five.example"
     await run.directory.refresh()
 
-    async def allowed(origin: str, **credential: str) -> str | None:
+    async def allowed(origin: str, **credential: Any) -> str | None:
         reply = await run.call("getMeetings", headers={"Origin": origin}, **credential)
         return reply.headers.get("Access-Control-Allow-Origin")
 
-    five = {"secret": world.OTHER_SECRET, "prefix": "/b3lb/t/acme-5/bbb/api"}
+    five: dict[str, Any] = {"secret": world.OTHER_SECRET, "prefix": "/b3lb/t/acme-5/bbb/api"}
     assert await allowed("https://all.example") == "https://all.example"
     assert await allowed("https://all.example", **five) == "https://all.example"
     assert await allowed("https://five.example", **five) == "https://five.example"
