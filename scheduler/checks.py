@@ -42,6 +42,7 @@ _NUMBERS: Final[dict[str, tuple[int, int, bool]]] = {
 _TEXTS: Final = {
     "name": 255,
     "label": 255,
+    "note": 255,
     "welcome_text": 100_000,
     "moderator_text": 100_000,
     "overtime_text": 500,

@@ -36,7 +36,7 @@ _INLINE_BYTES_MAX: Final = 65_536
 _FORM: Final = "application/x-www-form-urlencoded"
 _SERVER_ERROR: Final = 500
 REDIRECT: Final = 300
-_WRONG_CHECKSUM: Final = "checksumError"
+_TURNED_AWAY: Final = "checksumError"
 #: Nodes whose other secret works, remembered at once; far more than change theirs at a time.
 _SWAPPED_MAX: Final = 1_024
 
@@ -245,9 +245,9 @@ class NodeClient:
         if self.takes_other(node):
             first, second = second, first
         reply = await self._answered(node, call, signed(first), timeout_s=timeout_s)
-        if second and not reply.ok and reply.key == _WRONG_CHECKSUM:
+        if second and not reply.ok and reply.key == _TURNED_AWAY:
             again = await self._answered(node, call, signed(second), timeout_s=timeout_s)
-            if again.ok or again.key != _WRONG_CHECKSUM:
+            if again.ok or again.key != _TURNED_AWAY:
                 self._swap(node)
                 return again
         return reply

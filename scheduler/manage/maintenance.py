@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from scheduler import changes
+from scheduler import changes, checks
 from scheduler.checks import ConflictError, NotFoundError, OperationError
 from scheduler.manage import instants, paging
 from scheduler.manage.context import Context
@@ -81,6 +81,7 @@ async def show(context: Context, asked: MaintenanceAsked) -> MaintenanceShown:
 async def add(context: Context, asked: NewMaintenance) -> MaintenanceShown:
     """Plan maintenance: new meetings keep out of it, bookings in it move to where there is room."""
     context.operate("maintenance can be planned")
+    checks.text("note", asked.note)
     node = await row_of(context, asked.node)
     now_s = _now_s()
     start_s = now_s if asked.start_at is None else int(asked.start_at.timestamp())

@@ -57,7 +57,8 @@ def test_a_node_that_cannot_be_used_ends_the_test_with_1(place: Place) -> None:
 
 
 def test_a_node_is_changed_and_its_limits_are_lifted(place: Place) -> None:
-    assert place.run("node", "add", "set-me", *HERE[2:], "--url", "http://h.invalid/", "--no-test")
+    url = ("--url", "http://h.invalid/")
+    assert place.run("node", "add", "set-me", *HERE[2:], *url, "--no-test").exit_code == 0
     changed = place.run("node", "set", "set-me", "--seats", "40", "--meeting-seats-max", "20")
     assert changed.output == "node set-me was changed\n"
     assert place.run("node", "set", "set-me", "--meeting-seats-max", "none").exit_code == 0

@@ -103,10 +103,10 @@ def test_a_node_takes_no_meeting_above_its_limit() -> None:
     assert (refused.reason, refused.detail.permanent) == (Reason.NO_NODE, True)
 
 
-@pytest.mark.parametrize("state", [{"accepting": False}, {"alive": False}])
-def test_a_node_that_drains_or_is_dead_takes_nothing_new(state: dict[str, bool]) -> None:
+@pytest.mark.parametrize(("accepting", "alive"), [(False, True), (True, False)])
+def test_a_node_that_drains_or_is_dead_takes_nothing_new(*, accepting: bool, alive: bool) -> None:
     pool = worlds.make_pool(nodes=(20, 20))
-    pool.put_node(1, name="node-1", seats=20, **state)
+    pool.put_node(1, name="node-1", seats=20, accepting=accepting, alive=alive)
     assert node_of(worlds.create(pool, "a", 5)) == 2
     pool.put_node(1, name="node-1", seats=20)
     assert node_of(worlds.create(pool, "b", 5)) == 1

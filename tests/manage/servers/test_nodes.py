@@ -8,7 +8,7 @@ import time
 import pytest
 from sqlalchemy import select
 
-from scheduler import node_operations
+from scheduler import node_operations, operations
 from scheduler.checks import ConflictError, ForbiddenError, NotFoundError, OperationError
 from scheduler.manage import nodes
 from scheduler.manage.context import Context
@@ -19,8 +19,10 @@ from schemas.management.nodes import (
     NodeRemoval,
     NodesAsked,
 )
+from schemas.messages import NodeHealth
 from schemas.tables import Installation, NodeRow
 from tests.gateway.world import NODE_SECRET
+from tests.manage.servers.booking import node_of
 from tests.manage.servers.conftest import Site
 
 
@@ -163,7 +165,7 @@ async def test_customers_neither_see_nor_change_nodes(site: Site, customer: Cont
 
 async def test_health_is_kept_with_its_reason_and_next_step(site: Site) -> None:
     at_ms = 1_800_000_000_000
-    down: node_operations.NodeHealth = {
+    down: NodeHealth = {
         "kind": "nodeHealth",
         "node": 1,
         "up": False,
@@ -185,7 +187,7 @@ async def test_health_is_kept_with_its_reason_and_next_step(site: Site) -> None:
     health = (await site.do(nodes.show, NodeAsked(node="n0"))).health
     assert (health.misses, health.since_at.timestamp() * 1000) == (9, at_ms)
     assert await version_of(site) == version, "nobody loads the directory for a missed poll"
-    up: node_operations.NodeHealth = {
+    up: NodeHealth = {
         "kind": "nodeHealth",
         "node": 1,
         "up": True,
@@ -212,3 +214,17 @@ async def test_changes_at_once_do_not_lose_one_another(site: Site) -> None:
         row = await session.get(NodeRow, 1)
     assert row is not None
     assert row.state == "active"
+
+
+async def test_meetings_of_a_subscription_go_to_nodes_with_its_tags(site: Site) -> None:
+    await site.do(nodes.change, NodeChange(node="n1", tags=["gpu"]))
+    database = site.world.database
+    await operations.change_subscription(database, "acme", node_tags="gpu")
+    await site.world.directory.refresh()
+    for number in range(3):
+        assert (await site.world.create(f"room-{number}")).ok
+        assert await node_of(site, f"room-{number}") == "n1"
+    await operations.change_subscription(database, "acme", node_tags="gpu,moon")
+    await site.world.directory.refresh()
+    refused = await site.world.create("other")
+    assert refused.key == "noNodesAvailable"
