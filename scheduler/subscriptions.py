@@ -35,10 +35,7 @@ _ATTENDEE: Final = _TABLES["attendee"]
 _CREDENTIAL: Final = _TABLES["credential"]
 _ENDPOINT: Final = _TABLES["endpoint"]
 _HOOK: Final = _TABLES["hook"]
-_UNUSED: Final = {
-    "held_seats": 0, "overtime_seats": 0, "meetings": 0, "bookings": 0, "largest_seats": 0,
-    "users": 0,
-}  # fmt: skip
+_SUMS: Final = ("held_seats", "overtime_seats", "meetings", "bookings", "largest_seats")
 
 
 async def use(
@@ -48,38 +45,38 @@ async def use(
 
     A breakout room is a part of its meeting: it holds no seats, and its people are there already.
     """
-    users = (
-        select(_ATTENDEE.c.meeting_id, func.count().label("users"))
-        .where(_ATTENDEE.c.present.is_(True))
-        .group_by(_ATTENDEE.c.meeting_id)
-        .subquery()
-    )
     held = _MEETING.c.state.in_(HELD)
     over = _MEETING.c.state == MeetingState.OVERTIME.value
+    booked = _MEETING.c.state == MeetingState.BOOKED.value
     key = _MEETING.c.credential_id if by_credential else _MEETING.c.subscription_id
-    statement = (
-        select(
-            key.label("key"),
-            func.sum(case((held, _MEETING.c.seats), else_=0)).label("held_seats"),
-            func.sum(case((over, _MEETING.c.seats), else_=0)).label("overtime_seats"),
-            func.sum(case((held | over, 1), else_=0)).label("meetings"),
-            func.sum(case((_MEETING.c.state == MeetingState.BOOKED.value, 1), else_=0)).label(
-                "bookings"
-            ),
-            func.max(case((held | over, _MEETING.c.seats), else_=0)).label("largest_seats"),
-            func.coalesce(func.sum(users.c.users), 0).label("users"),
-        )
-        .select_from(_MEETING.outerjoin(users, users.c.meeting_id == _MEETING.c.id))
-        .where(
-            _MEETING.c.live.is_(True),
-            _MEETING.c.parent_id.is_(None),
-            _MEETING.c.subscription_id.in_(ids),
-        )
+    theirs = (
+        _MEETING.c.live.is_(True),
+        _MEETING.c.parent_id.is_(None),
+        _MEETING.c.subscription_id.in_(ids),
+    )
+    counted = select(
+        key.label("key"),
+        func.sum(case((held, _MEETING.c.seats), else_=0)).label("held_seats"),
+        func.sum(case((over, _MEETING.c.seats), else_=0)).label("overtime_seats"),
+        func.sum(case((held | over, 1), else_=0)).label("meetings"),
+        func.sum(case((booked, 1), else_=0)).label("bookings"),
+        func.max(case((held | over, _MEETING.c.seats), else_=0)).label("largest_seats"),
+    )
+    # Apart from the sums: one row for each person.
+    people = (
+        select(key, func.count())
+        .join(_ATTENDEE, _ATTENDEE.c.meeting_id == _MEETING.c.id)
+        .where(*theirs, _ATTENDEE.c.present.is_(True))
         .group_by(key)
     )
-    found = (await connection.execute(statement)).mappings()
-    used = {row["key"]: {name: int(row[name]) for name in _UNUSED} for row in found}
-    return used if by_credential else {key: used.get(key, _UNUSED) for key in ids}
+    found = (await connection.execute(counted.where(*theirs).group_by(key))).mappings().all()
+    users = {row[0]: int(row[1]) for row in await connection.execute(people)}
+    used = {
+        row["key"]: {name: int(row[name]) for name in _SUMS} | {"users": users.get(row["key"], 0)}
+        for row in found
+    }
+    unused = dict.fromkeys((*_SUMS, "users"), 0)
+    return used if by_credential else {key: used.get(key, unused) for key in ids}
 
 
 async def belongings(
@@ -118,8 +115,13 @@ async def hooks_of(connection: AsyncConnection, subscription_id: int) -> dict[in
 async def move(session: AsyncSession, row: SubscriptionRow, pool: str) -> None:
     """Let another pool serve a subscription, within a change; nothing may run or be booked."""
     target = await changes.get(session, PoolRow, "name", pool, what="pool")
-    if target.id == row.pool_id:
-        return
+    if target.id != row.pool_id:
+        await check_movable(session, row)
+        row.pool_id = changes.row_id(target.id)
+
+
+async def check_movable(session: AsyncSession, row: SubscriptionRow) -> None:
+    """Refuse a move that could meet a decision: on, off for too short, or something live."""
     if row.enabled and not row.suspended:
         raise ConflictError(
             f"suspend {row.slug} first, and switch it on again when it has moved: nothing new may"
@@ -136,7 +138,6 @@ async def move(session: AsyncSession, row: SubscriptionRow, pool: str) -> None:
             f" in {SETTLED_MS // 1_000} seconds"
         )
     await _refuse_live(session, row, "can move")
-    row.pool_id = changes.row_id(target.id)
 
 
 async def remove(database: Database, slug: str) -> None:

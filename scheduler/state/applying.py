@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col
 
-from scheduler import changes
+from scheduler import changes, subscriptions
 from scheduler.checks import ConflictError
 from scheduler.directory_records import slug_and_sub
 from scheduler.operations import new_secret
@@ -130,6 +130,8 @@ class _Work:
             item = change.item
             row = self._rows.of[item.kind][item.name]
             fields = {name: both[1] for name, both in change.fields.items()}
+            if item.kind is Kind.SUBSCRIPTION and "pool" in fields:
+                await subscriptions.check_movable(self._session, row)
             row.sqlmodel_update(self._columns(item, fields))
             if item.kind is Kind.NODE and MAINTENANCE in fields:
                 await self._change_windows(row, fields[MAINTENANCE])

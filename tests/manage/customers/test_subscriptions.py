@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from scheduler import credentials, endpoints, operations
 from scheduler.checks import ConflictError, ForbiddenError, NotFoundError, OperationError
@@ -21,6 +21,7 @@ from schemas.management.subscriptions import (
     SubscriptionsAsked,
     SubscriptionShown,
 )
+from schemas.tables import AttendeeRow
 from tests.manage.customers.conftest import Office, aged
 
 ACME = SubscriptionAsked(subscription="acme")
@@ -141,7 +142,11 @@ async def test_limits_say_where_they_are_set_and_what_is_used(office: Office) ->
     )
     await _change(office.operator, meetings_max=4, meeting_seats_max=12)
     await credentials.change_credential(office.database, "acme-5", seats=8)
-    await office.meeting("acme", credential_id=made.id)
+    held = await office.meeting("acme", credential_id=made.id)
+    async with office.database.write_lock, office.database.begin() as connection:
+        for user, present in (("a", True), ("b", True), ("gone", False)):
+            seen = AttendeeRow(meeting_id=held, user_id=user, present=present, changed_ms=0)
+            await connection.execute(insert(AttendeeRow).values(seen.model_dump()))
     await office.meeting("acme", credential_id=99, state="overtime", seats=3)
     await office.meeting("acme", credential_id=99, state="booked", seats=19)
     found = await subscriptions.limits(office.owner("acme"), ACME)
@@ -157,7 +162,7 @@ async def test_limits_say_where_they_are_set_and_what_is_used(office: Office) ->
     assert shown["hooks_max", "acme-5"] == (1_000, "installation", 0)
     now = (await subscriptions.show(office.operator, ACME)).now
     assert (now.held_seats, now.overtime_seats, now.free_seats) == (5, 3, 12)
-    assert (now.meetings, now.bookings, now.credentials) == (2, 1, 1)
+    assert (now.meetings, now.bookings, now.credentials, now.users) == (2, 1, 1, 2)
 
 
 async def test_a_subscription_moves_when_nothing_can_be_decided_for_it(
