@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 from aiohttp import web
+from multidict import istr
 
 from gateway import bodies, dialects, draft
 from gateway.addressing import Address, Addresses
@@ -37,6 +38,7 @@ from schemas.values import Reason
 _INDEX: Final = answers.INDEX.encode()
 _CHECKSUM: Final = "checksum"
 _UNSIGNED: Final = "checksumError"
+_REQUEST_ID: Final = istr("X-Request-Id")
 #: Calls that go on to a worker.
 _TRACED: Final = frozenset(("create", "end", "join"))
 
@@ -69,7 +71,7 @@ class Dispatch:
         address = self._addresses.find(request.rel_url.raw_path)
         manner = dialects.asked(request)
         began_s, outcome, key = time.perf_counter(), "ok", ""
-        request_id = logs.request_id(request.headers.get("X-Request-Id", ""))
+        request_id = logs.request_id(request.headers.get(_REQUEST_ID))
         logs.about.set({"request_id": request_id})
         if self._active >= self._requests_max:
             self._limits.shed()
@@ -93,7 +95,7 @@ class Dispatch:
             draft.retitle(response)
         if manner is not None:
             response = await manner.dressed(response)
-        response.headers["X-Request-Id"] = request_id
+        response.headers[_REQUEST_ID] = request_id
         return response
 
     def _count(self, address: Address | None, outcome: str, key: str, took_s: float) -> None:
@@ -151,7 +153,7 @@ class Dispatch:
         values.pop("callback", None)
         if call.auth is not Auth.OPEN:
             self._admit(caller, name, call)
-            if name not in _TRACED:
+            if name not in _TRACED or not tracing.on():
                 return await call.handler(incoming)
             with tracing.span(name, credential=caller.name):
                 return await call.handler(incoming)
@@ -165,11 +167,16 @@ class Dispatch:
 
     def _admit(self, caller: Caller, name: str, call: Call) -> None:
         """Raise `ApiFailure` when the credential may not make the call, or not now."""
-        if not caller.enabled:
-            raise ApiFailure(Reason.DISABLED)
-        if name in caller.refused_calls:
-            raise ApiFailure(Reason.UNSUPPORTED)
-        self._limits.admit(caller, name, reads=call.reads)
+        try:
+            if not caller.enabled:
+                raise ApiFailure(Reason.DISABLED)
+            if name in caller.refused_calls:
+                raise ApiFailure(Reason.UNSUPPORTED)
+            self._limits.admit(caller, name, reads=call.reads)
+        except ApiFailure as failure:
+            # Whoever comes this far has shown a signature, or a token of the credential.
+            failure.tell(caller.wording)
+            raise
 
     def _index(self, request: web.Request, address: Address) -> web.Response:
         """Answer a base without a call, which needs no signature."""

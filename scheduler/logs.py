@@ -37,13 +37,15 @@ _HERE: Final = secrets.token_hex(8)
 _numbers: Final = itertools.count(1)
 
 
-def request_id(given: str) -> str:
+def request_id(given: str | None) -> str:
     """Return the id of a request: what its proxy gave it, when that is sane, else a new one.
 
     >>> request_id("5f0c2a9e-proxy")
     '5f0c2a9e-proxy'
     """
-    return given if given and _REQUEST_ID.fullmatch(given) else f"{_HERE}-{next(_numbers):06x}"
+    if given and _REQUEST_ID.fullmatch(given):
+        return given
+    return f"{_HERE}-{next(_numbers):06x}"
 
 
 def mask(value: Any, *, depth: int = 0) -> Any:
