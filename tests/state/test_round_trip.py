@@ -15,8 +15,9 @@ from scheduler.database import Database
 from scheduler.directory import load_directory
 from scheduler.manage import state as states
 from scheduler.manage.context import Context
-from scheduler.state import parsing, planning, reading, writing
+from scheduler.state import parsing, planning, writing
 from scheduler.state.checking import wanted
+from scheduler.state.items import State
 from scheduler.vault import Vault
 from schemas.management.state import StateDocument
 from schemas.tables import Installation
@@ -222,7 +223,7 @@ def test_any_state_is_read_as_it_was_written(document: dict[str, Any]) -> None:
         assert list(_texts(again.items)) == list(_texts(asked.items))
 
 
-def _texts(found: reading.State) -> list[str]:
+def _texts(found: State) -> list[str]:
     document = writing.document(found, lambda text, *_: text, now_ms=0)
     return [writing.as_yaml(document, "one\ntwo"), writing.as_json(document)]
 
