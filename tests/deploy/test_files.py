@@ -29,6 +29,7 @@ SCRIPTS = [
 ]
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 LOCKS = [DEPLOY / "requirements.lock", DEPLOY / "requirements-dev.lock"]
+OTEL_LOCK = DEPLOY / "requirements-otel.lock"
 EXAMPLES = [
     DEPLOY / "compose.yaml",
     DEPLOY / "compose.env.example",
@@ -80,7 +81,7 @@ def test_deploy_run_refuses_options_it_does_not_know() -> None:
     assert done.stderr.startswith(b"usage: deploy/run")
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+@pytest.mark.parametrize("lock", [*LOCKS, OTEL_LOCK], ids=lambda path: path.name)
 def test_locks_pin_every_package_with_hashes_and_name_no_index(lock: Path) -> None:
     text = lock.read_text()
     matches = list(REQUIREMENT.finditer(text))
@@ -117,7 +118,7 @@ def test_compose_publishes_on_loopback_only() -> None:
     sections = re.findall(r"^ +ports:\n((?: +- .*\n)+)", text, re.MULTILINE)
     published = [port.strip(' -"') for section in sections for port in section.splitlines()]
     assert text.count("ports:") == len(sections)
-    assert published == ["127.0.0.1:8090:8090"]
+    assert published == ["127.0.0.1:8090:8090", "${SEATKEEP_TLS_ADDRESS:-127.0.0.1}:443:443"]
     assert "network_mode" not in text
     assert "privileged: true" not in text
 
@@ -125,7 +126,7 @@ def test_compose_publishes_on_loopback_only() -> None:
 def test_images_have_exact_tags() -> None:
     images = re.findall(r"^ +image: (\S+)$", code(DEPLOY / "compose.yaml"), re.MULTILINE)
     images += re.findall(r"^FROM (\S+)", code(DEPLOY / "Dockerfile"), re.MULTILINE)
-    assert len(images) == 5
+    assert len(images) == 6
     assert all(re.search(r":\d+\.\d+(\.\d+)?(-[a-z-]+)*$", image) for image in images), images
 
 
@@ -138,6 +139,8 @@ def test_the_image_runs_without_rights_from_the_lock() -> None:
 
 def test_compose_and_units_use_settings_that_exist() -> None:
     known = {f"SEATKEEP_{name.upper()}" for name in Settings.model_fields}
+    # Of the proxy beside the product, for compose alone.
+    known |= {"SEATKEEP_TLS_ADDRESS", "SEATKEEP_TLS_DIRECTORY", "SEATKEEP_DOMAIN"}
     for example in EXAMPLES:
         used = set(re.findall(r"SEATKEEP_[A-Z_]+", example.read_text()))
         assert used - {"SEATKEEP_"} <= known, f"{example.name}: {used - known}"
