@@ -73,7 +73,8 @@ class Management:
 
     def routes(self) -> list[web.RouteDef]:
         """Return the addresses."""
-        return [web.route("*", ROOT + "{rest:(/.*)?}", self.handle)]
+        # A value in the path may hold a line break.
+        return [web.route("*", ROOT + "{rest:(?s:/.*)?}", self.handle)]
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer a request."""

@@ -262,9 +262,11 @@ async def test_paths_and_methods_that_are_not_offered(desk: Desk) -> None:
     assert (answer.status, answer.content) == (200, b"")
 
 
-async def test_a_value_in_the_path_may_contain_a_slash(desk: Desk) -> None:
-    answer = await desk.call("GET", "/things/7%2F8")
-    assert answer.body["errors"][0]["parameter"] == "thing"
+async def test_a_value_in_the_path_may_contain_a_slash_or_a_line_break(desk: Desk) -> None:
+    for value in ("7%2F8", "7%0A8", "%0A", "%3F"):
+        answer = await desk.call("GET", f"/things/{value}")
+        assert answer.code == "invalid", value
+        assert answer.body["errors"][0]["parameter"] == "thing"
 
 
 async def test_a_path_cannot_be_offered_twice() -> None:

@@ -1,0 +1,1 @@
+"""Who may manage, and what was done: tokens and the audit log."""
