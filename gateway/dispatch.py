@@ -158,7 +158,7 @@ class Dispatch:
             with tracing.span(name, credential=caller.name):
                 return await call.handler(incoming)
         # Who shows nothing learns nothing of the credential: the call admits once it was shown.
-        incoming.admit = functools.partial(self._admit, caller, name, call)
+        incoming.admit = functools.partial(self._admit_open, caller, name, call)
         try:
             return await call.handler(incoming)
         finally:
@@ -167,14 +167,17 @@ class Dispatch:
 
     def _admit(self, caller: Caller, name: str, call: Call) -> None:
         """Raise `ApiFailure` when the credential may not make the call, or not now."""
+        if not caller.enabled:
+            raise ApiFailure(Reason.DISABLED)
+        if name in caller.refused_calls:
+            raise ApiFailure(Reason.UNSUPPORTED)
+        self._limits.admit(caller, name, reads=call.reads)
+
+    def _admit_open(self, caller: Caller, name: str, call: Call) -> None:
+        """Admit whoever has shown a token of the credential, and speak to him in its words."""
         try:
-            if not caller.enabled:
-                raise ApiFailure(Reason.DISABLED)
-            if name in caller.refused_calls:
-                raise ApiFailure(Reason.UNSUPPORTED)
-            self._limits.admit(caller, name, reads=call.reads)
+            self._admit(caller, name, call)
         except ApiFailure as failure:
-            # Whoever comes this far has shown a signature, or a token of the credential.
             failure.tell(caller.wording)
             raise
 

@@ -85,6 +85,19 @@ async def test_a_switched_off_api_is_told_in_its_language_but_to_who_signs_alone
     assert unsigned.text == unknown.text, "the language would tell that there is a customer"
 
 
+async def test_calls_with_a_session_token_are_told_in_the_language_once_it_was_shown(
+    run: World,
+) -> None:
+    assert (await run.create(moderatorPW="mp-1")).ok
+    joins = {"meetingID": "room-42", "password": "mp-1", "fullName": "Ada", "redirect": "false"}
+    session = (await run.call("join", joins))["session_token"]
+    await _change(run, language="de", enabled=False)
+    shown = await run.raw("GET", run.url("learningDashboard", f"sessionToken={session}"))
+    wrong = await run.raw("GET", run.url("learningDashboard", f"sessionToken={session}x"))
+    assert "Die Schnittstelle dieses Vertrags ist abgeschaltet." in shown.text
+    assert "Vertrag" not in wrong.text
+
+
 async def test_bbbs_own_sentences_stay_bbbs(run: World) -> None:
     await _change(run, language="de")
     refused = await run.call("create", {"meetingID": "room-42"})
