@@ -20,9 +20,11 @@ _LOOK_S = 0.5
 
 async def follow(context: Context, job_id: str, *, json: bool = False) -> JobShown:
     """Show the progress of a job until it is over; return it then."""
-    with display(job_id, json=json) as shown:
+    asked = JobAsked(job=job_id)
+    found = await jobs.show(context, asked)
+    with display(f"{found.kind} {found.subject}", json=json) as shown:
         while True:
-            found = await jobs.show(context, JobAsked(job=job_id))
+            found = await jobs.show(context, asked)
             await shown.report(found.done, found.total, found.note or found.state)
             if found.state not in jobs.OPEN:
                 return found
