@@ -24,7 +24,7 @@ from scheduler.vault import Vault
 from schemas.dialects import signed
 from schemas.dialects.names import Dialect
 from schemas.management_tables import AssetRow, MaintenanceRow, TokenRow
-from schemas.tables import HookRow, Installation
+from schemas.tables import HookRow, Installation, SessionRow
 
 _NAMED_MAX: Final = 20
 
@@ -51,25 +51,27 @@ async def apply(session: AsyncSession, vault: Vault, rows: Rows, plan: Plan) -> 
 
 
 def _refuse_what_is_in_use(rows: Rows, plan: Plan, used: InUse) -> None:
-    counts = {
-        Kind.NODE: used.nodes,
-        Kind.SUBSCRIPTION: used.subscriptions,
-        Kind.CREDENTIAL: used.credentials,
-    }
     busy = []
     for change in plan.changes:
-        if change.verb is not Verb.REMOVE and "pool" not in change.fields:
-            continue
+        removed = change.verb is Verb.REMOVE
         row = rows.of[change.item.kind].get(change.item.name)
-        count = counts.get(change.item.kind, {}).get(row.id, 0) if row is not None else 0
-        if count:
-            busy.append(f"{change.item.kind} {change.item.name} ({count})")
+        if row is None or not (removed or "pool" in change.fields):
+            continue
+        kind, row_id = change.item.kind, changes.row_id(row.id)
+        parts = []
+        if meetings := used.meetings.get(kind, {}).get(row_id):
+            parts.append(f"live meetings and bookings: {meetings}")
+        if removed and (recordings := used.recordings.get(kind, {}).get(row_id)):
+            parts.append(f"recordings: {recordings}")
+        if parts:
+            busy.append(f"{kind} {change.item.name} ({', '.join(parts)})")
     if busy:
         more = [f"and {len(busy) - _NAMED_MAX} more"] if len(busy) > _NAMED_MAX else []
         raise ConflictError(
-            "nothing was changed: live meetings or bookings are on what would be removed or moved"
-            f" to another pool: {', '.join(busy[:_NAMED_MAX] + more)}; drain nodes, end or wait"
-            " for the meetings, or leave these out"
+            "nothing was changed: what would be removed, or moved to another pool, is in use:"
+            f" {', '.join(busy[:_NAMED_MAX] + more)}; leave these out of it, or drain nodes and"
+            " wait for the meetings (recordings are given up by `node remove` and `credential"
+            " remove` only)"
         )
 
 
@@ -150,27 +152,35 @@ class _Work:
         gone = [self._rows.of[kind].pop(change.item.name) for change in found]
         ids = [changes.row_id(row.id) for row in gone]
         await self._drop_what_hangs_on(kind, frozenset(ids))
-        removed = col(Installation.removed_id_max)
-        await self._session.execute(
-            update(Installation)
-            .where(removed < max(ids))
-            .values({removed: max(ids)})
-            .execution_options(synchronize_session=False)
-        )
+        await self._keep_free(max(ids))
         for row in gone:
             await self._session.delete(row)
         await self._session.flush()
+
+    async def _keep_free(self, number: int) -> None:
+        """Never give out ids up to this one again."""
+        removed = col(Installation.removed_id_max)
+        await self._session.execute(
+            update(Installation)
+            .where(removed < number)
+            .values({removed: number})
+            .execution_options(synchronize_session=False)
+        )
 
     async def _drop_what_hangs_on(self, kind: Kind, ids: frozenset[int]) -> None:
         """Remove the small records of what goes; there are few of them, so they are all read."""
         found: list[SQLModel] = []
         if kind is Kind.NODE:
             found += [window for window in self._rows.maintenance if window.node_id in ids]
+            sessions = await self._session.scalars(select(SessionRow))
+            found += [row for row in sessions if row.node_id in ids]
         elif kind is Kind.SUBSCRIPTION:
             assets = await self._session.scalars(select(AssetRow))
             tokens = await self._session.scalars(select(TokenRow))
             found += [row for row in assets if row.subscription_id in ids]
-            found += [row for row in tokens if row.subscription_id in ids]
+            dropped = [row for row in tokens if row.subscription_id in ids]
+            await self._keep_free(max((row.id or 0 for row in dropped), default=0))
+            found += dropped
         elif kind is Kind.CREDENTIAL:
             hooks = await self._session.scalars(select(HookRow))
             found += [row for row in hooks if row.credential_id in ids]

@@ -25,6 +25,7 @@ from schemas.tables import (
     MeetingRow,
     NodeRow,
     PoolRow,
+    RecordingRow,
     SubscriptionRow,
 )
 
@@ -140,22 +141,31 @@ def _opened(sealed: bytes | None, name: str, vault: Vault) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class InUse:
-    """Live meetings and bookings, by the ids of what they are on."""
+    """How much is on what, by its id."""
 
-    nodes: Mapping[int, int]
-    subscriptions: Mapping[int, int]
-    credentials: Mapping[int, int]
+    #: Live meetings and bookings.
+    meetings: Mapping[Kind, Mapping[int, int]]
+    #: Recordings that would be listed no more.
+    recordings: Mapping[Kind, Mapping[int, int]]
 
 
 async def in_use(session: AsyncSession) -> InUse:
-    """Count live meetings and bookings."""
-    counted = []
-    for column in (MeetingRow.node_id, MeetingRow.subscription_id, MeetingRow.credential_id):
-        statement = (
-            select(col(column), func.count())
-            .where(col(MeetingRow.live).is_(True), col(column).is_not(None))
-            .group_by(col(column))
-        )
-        found = await session.execute(statement)
-        counted.append({number or 0: count for number, count in found})
-    return InUse(*counted)
+    """Count what is on nodes, subscriptions and credentials."""
+    live = col(MeetingRow.live).is_(True)
+    there = (col(RecordingRow.doc).is_not(None), col(RecordingRow.state) != "deleted")
+    return InUse(
+        meetings={
+            Kind.NODE: await _counted(session, col(MeetingRow.node_id), live),
+            Kind.SUBSCRIPTION: await _counted(session, col(MeetingRow.subscription_id), live),
+            Kind.CREDENTIAL: await _counted(session, col(MeetingRow.credential_id), live),
+        },
+        recordings={
+            Kind.NODE: await _counted(session, col(RecordingRow.node_id), *there),
+            Kind.CREDENTIAL: await _counted(session, col(RecordingRow.credential_id), *there),
+        },
+    )
+
+
+async def _counted(session: AsyncSession, by: Any, *conditions: Any) -> dict[int, int]:
+    found = await session.execute(select(by, func.count()).where(*conditions).group_by(by))
+    return {number or 0: count for number, count in found}

@@ -269,7 +269,7 @@ async def test_a_customer_of_another_balancer_goes_on_with_its_old_secret(
             directory=tmp_path, environment=data, entered=empty,
         )  # fmt: skip
         assert refused.exit_code == 1
-        assert f"subscription {customer} (1)" in refused.errors
+        assert f"subscription {customer} (live meetings and bookings: 1)" in refused.errors
 
 
 def _let_simulated_nodes_be(document: dict[str, Any], there: world.World) -> None:

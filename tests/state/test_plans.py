@@ -17,7 +17,7 @@ from scheduler.manage.state import Source
 from scheduler.state import parsing
 from scheduler.state.parsing import StateError
 from schemas.management_tables import AuditRow, TokenRow
-from schemas.tables import HookRow, MeetingRow
+from schemas.tables import HookRow, MeetingRow, RecordingRow
 from tests.state.conftest import FULL, both_databases, bring, dump
 
 
@@ -87,14 +87,14 @@ async def test_an_endpoint_goes_with_its_credential(context: Context) -> None:
 @pytest.mark.parametrize(
     ("of", "text", "prune", "named"),
     [
-        ({"node_id": 1}, "nodes: {}", "nodes", r"node bbb1 \(1\)"),
-        ({"subscription_id": 1}, "subscriptions: {}", "subscriptions", r"subscription acme \(1\)"),
-        ({"credential_id": 2}, "credentials: {}", "credentials", r"credential acme-5 \(1\)"),
+        ({"node_id": 1}, "nodes: {}", "nodes", "node bbb1"),
+        ({"subscription_id": 1}, "subscriptions: {}", "subscriptions", "subscription acme"),
+        ({"credential_id": 2}, "credentials: {}", "credentials", "credential acme-5"),
         (
             {"subscription_id": 2, "node_id": 9},
             "subscriptions: {beta: {seats: 10}}",
             "none",
-            r"subscription beta \(1\)",
+            "subscription beta",
         ),
     ],
 )
@@ -104,9 +104,25 @@ async def test_what_is_in_use_stops_the_whole_import(
     await bring(context, FULL)
     await _meeting(context, **of)
     before = await dump(context)
-    with pytest.raises(ConflictError, match=f"nothing was changed: .*{named}"):
+    with pytest.raises(ConflictError, match=rf"{named} \(live meetings and bookings: 1\)"):
         await bring(context, f"seatkeep: 1\n{text}\npools: {{other: {{}}}}\n", prune=prune)
     assert await dump(context) == before
+
+
+@pytest.mark.parametrize(
+    ("section", "name"), [("nodes", "node bbb1"), ("credentials", "credential acme")]
+)
+async def test_what_has_recordings_is_not_removed(
+    context: Context, section: str, name: str
+) -> None:
+    await bring(context, FULL)
+    ids = {"node_id": 1, "credential_id": 1, "meeting_id": "m", "external_id": "x", "made_ms": 0}
+    async with context.database.session() as session:
+        session.add(RecordingRow(id="r", **ids, doc=b"{}"))
+        session.add(RecordingRow(id="s", **ids, doc=b"{}", state="deleted"))
+        await session.commit()
+    with pytest.raises(ConflictError, match=rf"{name} \(recordings: 1\)"):
+        await bring(context, f"seatkeep: 1\n{section}: {{}}", prune=section)
 
 
 async def test_only_what_differs_is_in_the_audit_log(context: Context) -> None:
@@ -228,9 +244,9 @@ async def test_a_plan_for_many_takes_little_time(context: Context) -> None:
     ]
     content = "\n".join(lines).replace("_", "x").replace("meetingsxmax", "meetings_max").encode()
     parsed = parsing.parse(content)
-    began_s = time.monotonic()
+    began_s = time.process_time()
     planned = await states.plan(context, Source(parsed))
-    took_s = time.monotonic() - began_s
+    took_s = time.process_time() - began_s
     assert len(planned.changes) == 21_001  # and the pool
-    # Some two seconds by themselves; the suite's other half runs beside it.
+    # Of the processor, which other tests use as well.
     assert took_s < 5
