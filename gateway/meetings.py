@@ -35,7 +35,10 @@ _INTERNAL_ID: Final = re.compile(r"[0-9a-f]{40}-[0-9]{13}\Z")
 #: The states in which callers see a meeting.
 SHOWN: Final = frozenset((MeetingState.HELD.value, MeetingState.OVERTIME.value))
 PLACING: Final = MeetingState.PLACING.value
-_KEYLESS: Final = frozenset((MeetingState.ENDING.value, MeetingState.ENDED.value))
+#: A booking has no key either: its meeting is not there yet, another one may be.
+_KEYLESS: Final = frozenset(
+    (MeetingState.BOOKED.value, MeetingState.ENDING.value, MeetingState.ENDED.value)
+)
 
 log = structlog.get_logger(__name__)
 
