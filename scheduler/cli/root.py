@@ -86,14 +86,19 @@ def commands() -> typer.Typer:
         assets,
         audit,
         bench,
+        bookings,
+        capacity,
         convert,
         credentials,
         deliveries,
         endpoints,
         events,
+        examples,
         hooks,
         inspect,
         jobs,
+        meetings,
+        node_life,
         nodes,
         pools,
         processes,
@@ -103,6 +108,7 @@ def commands() -> typer.Typer:
         usage,
     )
 
+    examples.attach(app)
     return app
 
 
