@@ -6,6 +6,7 @@ is not known is an error, so that a typing mistake cannot silently leave a defau
 
 import inspect
 import ipaddress
+import json
 import os
 import re
 import zoneinfo
@@ -14,7 +15,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from scheduler import checks
 from schemas import refusals
@@ -79,9 +80,9 @@ class Settings(BaseSettings):
     #: by language, `{"en": "Welcome to {provider}. Dial %%DIALNUM%%, PIN %%CONFNUM%%."}`; English
     #: where the subscription's language is missing. Known besides {provider} are {subscription},
     #: {seats} and {minutes}; what stands between %% is filled in by BigBlueButton.
-    welcome_texts: dict[str, str] = {}
+    welcome_texts: Annotated[dict[str, str], NoDecode] = {}
     #: The same for the text that moderators alone see.
-    moderator_texts: dict[str, str] = {}
+    moderator_texts: Annotated[dict[str, str], NoDecode] = {}
     #: In which times are told to people, e.g. `Europe/Berlin`.
     time_zone: str = "UTC"
     #: Longest logo of a subscription, bytes.
@@ -247,16 +248,25 @@ class Settings(BaseSettings):
             )
         return url
 
+    @field_validator("welcome_texts", "moderator_texts", mode="before")
+    @classmethod
+    def _texts(cls, entered: object) -> object:
+        if not isinstance(entered, str):
+            return entered
+        try:
+            return json.loads(entered or "{}")
+        except ValueError as error:
+            raise ValueError('this is JSON with a text by language: {"en": "Welcome"}') from error
+
     @field_validator("welcome_texts", "moderator_texts")
     @classmethod
-    def _texts(cls, texts: dict[str, str], field: ValidationInfo) -> dict[str, str]:
+    def _known_languages(cls, texts: dict[str, str]) -> dict[str, str]:
         for language, text in texts.items():
-            name = _PREFIX + (field.field_name or "").upper()
             if language not in refusals.LANGUAGES:
                 known = ", ".join(refusals.LANGUAGES)
-                raise ValueError(f"{name} names the language {language!r}; known are {known}")
+                raise ValueError(f"there is no language {language!r}; known are {known}")
             if len(text) > _CHAT_CHARACTERS_MAX:
-                raise ValueError(f"a text of {name} may have {_CHAT_CHARACTERS_MAX} characters")
+                raise ValueError(f"a text may have {_CHAT_CHARACTERS_MAX} characters; shorten it")
         return texts
 
     @field_validator("time_zone")
@@ -267,9 +277,7 @@ class Settings(BaseSettings):
         try:
             zoneinfo.ZoneInfo(name)
         except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError) as error:
-            raise ValueError(
-                f"SEATKEEP_TIME_ZONE must be a name like Europe/Berlin, which {name!r} is not"
-            ) from error
+            raise ValueError(f"{name!r} is no time zone; write Europe/Berlin or UTC") from error
         return name
 
     @field_validator("public_url", "inbound_url", "otel_endpoint")

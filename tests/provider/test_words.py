@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from sqlalchemy import update
 
 from scheduler import changes, operations
-from scheduler.settings import Settings
+from scheduler.settings import Settings, load
 from schemas.tables import CredentialRow, SubscriptionRow
 from tests.gateway import world
 from tests.gateway.world import World
@@ -127,15 +127,24 @@ async def test_the_texts_of_the_installation_stand_before_the_callers(tmp_path: 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"welcome_texts": {"fr": "Bonjour"}}, "names the language 'fr'"),
+        ({"welcome_texts": {"fr": "Bonjour"}}, "there is no language 'fr'"),
         ({"moderator_texts": {"en": "x" * 100_001}}, "100000 characters"),
-        ({"time_zone": "Mars/Olympus"}, "like Europe/Berlin"),
-        ({"time_zone": "../etc/passwd"}, "like Europe/Berlin"),
+        ({"welcome_texts": "Welcome"}, "JSON with a text by language"),
+        ({"welcome_texts": '["Welcome"]'}, "valid dictionary"),
+        ({"time_zone": "Mars/Olympus"}, "write Europe/Berlin"),
+        ({"time_zone": "../etc/passwd"}, "write Europe/Berlin"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         Settings(data_dir=Path(), **wrong)
+
+
+def test_texts_are_entered_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEATKEEP_WELCOME_TEXTS", '{"de": "Hallo"}')
+    monkeypatch.setenv("SEATKEEP_MODERATOR_TEXTS", "")
+    loaded = load(data_dir=Path())
+    assert (loaded.welcome_texts, loaded.moderator_texts) == ({"de": "Hallo"}, {})
 
 
 async def test_pages_of_listed_origins_may_read(run: World) -> None:
