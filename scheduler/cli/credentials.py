@@ -115,18 +115,26 @@ def credential_set(  # noqa: PLR0913  # each is an option
     name: NameArgument,
     *,
     label: Annotated[str | None, typer.Option(help="What uses it.")] = None,
-    seats: entries.LimitOption = None,
-    meetings_max: entries.LimitOption = None,
-    default_seats: entries.LimitOption = None,
-    default_minutes: entries.LimitOption = None,
-    meeting_seats_max: entries.LimitOption = None,
-    max_minutes: entries.LimitOption = None,
-    hosts: entries.ListOption = None,
-    algorithms: entries.ListOption = None,
-    origins: entries.ListOption = None,
-    refused_calls: entries.ListOption = None,
+    seats: Annotated[str | None, entries.limit("Its own limit of seats")] = None,
+    meetings_max: Annotated[str | None, entries.limit("Meetings at the same time")] = None,
+    default_seats: Annotated[
+        str | None, entries.limit("Seats without maxParticipants", cleared="as subscribed")
+    ] = None,
+    default_minutes: Annotated[
+        str | None, entries.limit("Window without duration", cleared="as subscribed")
+    ] = None,
+    meeting_seats_max: Annotated[str | None, entries.limit("Seats of the greatest meeting")] = None,
+    max_minutes: Annotated[str | None, entries.limit("Longest window")] = None,
+    hosts: Annotated[str | None, entries.words("Exact host names that belong to it")] = None,
+    algorithms: Annotated[str | None, entries.words("Hash algorithms of checksums")] = None,
+    origins: Annotated[
+        str | None, entries.words("Origins of browser applications, `*` is any")
+    ] = None,
+    refused_calls: Annotated[str | None, entries.words("Names of calls that are refused")] = None,
     rules_file: entries.RulesOption = None,
-    enable: Annotated[bool | None, typer.Option("--enable/--disable")] = None,
+    enable: Annotated[
+        bool | None, typer.Option("--enable/--disable", help="Whether it can be used.")
+    ] = None,
     default: Annotated[
         bool | None,
         typer.Option("--default/--no-default", help="Owns the bare path, and no other does."),

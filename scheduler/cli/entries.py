@@ -34,6 +34,16 @@ RulesOption = Annotated[
 ]
 
 
+def limit(what: str, *, cleared: str = "no limit") -> Any:
+    """Return the option of a number that may be cleared."""
+    return typer.Option(metavar="NUMBER", help=f"{what}; `{NONE}`: {cleared}.")
+
+
+def words(what: str, *, cleared: str = "empty") -> Any:
+    """Return the option of a list."""
+    return typer.Option(metavar="LIST", help=f"{what}, comma-separated; `{NONE}`: {cleared}.")
+
+
 def limits(**entered: str | None) -> dict[str, int | None]:
     """Return the limits that were given, in seconds what was entered in minutes."""
     found: dict[str, int | None] = {}

@@ -28,6 +28,41 @@ subscription = typer.Typer(help="Customers' contracts.", no_args_is_help=True)
 app.add_typer(subscription, name="subscription")
 
 SlugArgument = Annotated[str, typer.Argument(help="Slug of the subscription.")]
+NameOption = Annotated[str | None, typer.Option(help="Name of the customer.")]
+MoveOption = Annotated[
+    str | None, typer.Option(help="Move it; only while it is off and nothing runs.")
+]
+DefaultSeatsOption = Annotated[
+    int | None, typer.Option(min=1, help="Seats of a meeting without maxParticipants.")
+]
+DefaultMinutesOption = Annotated[
+    int | None, typer.Option(min=1, help="Window of a meeting without duration.")
+]
+ModeratorTextOption = Annotated[
+    str | None, typer.Option(help="Comes before a caller's moderatorOnlyMessage.")
+]
+OvertimeTextOption = Annotated[
+    str | None, typer.Option(help="Chat message when a window ends; empty: none.")
+]
+LanguageOption = Annotated[
+    str | None, typer.Option(help="Of refusals and the provider's texts: en or de.")
+]
+RefusalTextsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="JSON file of own texts: {language: {key: text}}; `-`: input, `none`: ours.",
+    ),
+]
+EnableOption = Annotated[
+    bool | None,
+    typer.Option("--enable/--disable", help="The integration as a whole, as the customer wants."),
+]
+SuspendOption = Annotated[
+    bool | None,
+    typer.Option("--suspend/--resume", help="Off, whatever the customer sets; or not."),
+]
+HashedIdsOption = Annotated[bool | None, typer.Option(help="Events show people's ids as hashes.")]
 _COLUMNS: Final = (
     "slug", "name", "pool", "seats", "held_seats", "overtime_seats", "free_seats", "meetings",
     "users", "endpoints_off", "enabled", "suspended",
@@ -76,49 +111,28 @@ def subscription_add(
 def subscription_set(  # noqa: PLR0913  # each is an option
     slug: SlugArgument,
     *,
-    name: Annotated[str | None, typer.Option(help="Name of the customer.")] = None,
+    name: NameOption = None,
     seats: Annotated[int | None, typer.Option(min=1, help="Seats of the contract.")] = None,
-    pool: Annotated[
-        str | None, typer.Option(help="Move it; only while it is off and nothing runs.")
-    ] = None,
-    default_seats: Annotated[
-        int | None, typer.Option(min=1, help="Seats of a meeting without maxParticipants.")
-    ] = None,
-    default_minutes: Annotated[
-        int | None, typer.Option(min=1, help="Window of a meeting without duration.")
-    ] = None,
-    meetings_max: entries.LimitOption = None,
-    meeting_seats_max: entries.LimitOption = None,
-    max_minutes: entries.LimitOption = None,
+    pool: MoveOption = None,
+    default_seats: DefaultSeatsOption = None,
+    default_minutes: DefaultMinutesOption = None,
+    meetings_max: Annotated[str | None, entries.limit("Meetings at the same time")] = None,
+    meeting_seats_max: Annotated[str | None, entries.limit("Seats of the greatest meeting")] = None,
+    max_minutes: Annotated[str | None, entries.limit("Longest window")] = None,
     welcome: Annotated[str | None, typer.Option(help="Comes before a caller's welcome.")] = None,
-    moderator_text: Annotated[
-        str | None, typer.Option(help="Comes before a caller's moderatorOnlyMessage.")
+    moderator_text: ModeratorTextOption = None,
+    overtime_text: OvertimeTextOption = None,
+    language: LanguageOption = None,
+    refusal_texts: RefusalTextsOption = None,
+    origins: Annotated[str | None, entries.words("Origins of browser applications")] = None,
+    node_tags: Annotated[
+        str | None, entries.words("Tags that a node must have, all of them")
     ] = None,
-    overtime_text: Annotated[
-        str | None, typer.Option(help="Chat message when a window ends; empty: none.")
-    ] = None,
-    language: Annotated[
-        str | None, typer.Option(help="Of refusals and the provider's texts: en or de.")
-    ] = None,
-    refusal_texts: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="JSON file of own texts: {language: {key: text}}; `-`: input, `none`: ours.",
-        ),
-    ] = None,
-    origins: entries.ListOption = None,
-    node_tags: entries.ListOption = None,
     rules_file: entries.RulesOption = None,
-    enable: Annotated[bool | None, typer.Option("--enable/--disable")] = None,
-    suspend: Annotated[
-        bool | None,
-        typer.Option("--suspend/--resume", help="Off, whatever the customer sets; or not."),
-    ] = None,
+    enable: EnableOption = None,
+    suspend: SuspendOption = None,
     event_names: Annotated[bool | None, typer.Option(help="Events name people.")] = None,
-    event_hashed_ids: Annotated[
-        bool | None, typer.Option(help="Events show people's ids as hashes.")
-    ] = None,
+    event_hashed_ids: HashedIdsOption = None,
 ) -> None:
     """Change a subscription; meetings that are admitted already stay so."""
     terms = entries.sent(
