@@ -60,7 +60,8 @@ class Exposition(Collector):
         self._reading: Reading | None = None
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
-        ProcessCollector(registry=self._registry)
+        # Memory and processor time, by the defaults of the library.
+        ProcessCollector("", lambda: "self", "/proc", self._registry)
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer a scrape."""

@@ -209,7 +209,7 @@ class Field:
         outcomes.handle(self.shard, turn, outcomes.Gone(meeting, NODE), tries_max=1)
 
     def person(self, turn: Turn, meeting: str, user: str, *, comes: bool) -> None:
-        fact = {
+        fact: dict[str, Any] = {
             "event": "userJoined" if comes else "userLeft",
             "user": user,
             "visit": user,

@@ -168,7 +168,7 @@ async def test_lines_are_grouped_paged_and_shown_to_their_owner_only(tmp_path: P
         } == {"beta"}
         for foreign in ({"subscription": "acme"}, {"credential": "acme"}):
             with pytest.raises(NotFoundError):
-                await _shown(made, UsageList(**span, **foreign), owner)
+                await _shown(made, UsageList.model_validate(span | foreign), owner)
         text = await _shown(made, UsageList(**span, format="csv", split="credential"))
         assert isinstance(text, Document)
         table = list(csv.DictReader(io.StringIO(text.content.decode())))
