@@ -22,7 +22,6 @@ KEEP_MS: Final = 86_400_000
 #: Longer answers are not kept, so their request is done again.
 ANSWER_CHARACTERS_MAX: Final = 1_048_576
 _TABLE: Final[Table] = IdempotencyRow.metadata.tables["idempotency"]
-_KEY: Final = _TABLE.c.digest
 
 
 def digest_of(*parts: bytes) -> str:
@@ -67,22 +66,22 @@ class Repetitions:
         answer = self._vault.seal(text)
         async with self._database.write_lock, self._database.begin() as connection:
             await connection.execute(
-                update(_TABLE).where(_KEY == key).values(status=status, answer=answer)
+                update(_TABLE).where(_is(key)).values(status=status, answer=answer)
             )
 
     async def drop(self, key: str) -> None:
         """Give a claimed key up: nothing was done, so the request may come again."""
         async with self._database.write_lock, self._database.begin() as connection:
-            await connection.execute(delete(_TABLE).where(_KEY == key))
+            await connection.execute(delete(_TABLE).where(_is(key)))
 
     def _over(self, key: str, now_ms: int) -> tuple[ColumnElement[bool], ...]:
         """Return the conditions on the row of a key that binds nobody any more."""
         lost = _TABLE.c.status.is_(None) & (_TABLE.c.at_ms <= now_ms - self._given_up_ms)
-        return (_KEY == key, lost | (_TABLE.c.at_ms <= now_ms - KEEP_MS))
+        return (_is(key), lost | (_TABLE.c.at_ms <= now_ms - KEEP_MS))
 
     async def _answer(self, key: str, request: str) -> tuple[int, str]:
         async with self._database.connect() as connection:
-            found = await connection.execute(select(_TABLE).where(_KEY == key))
+            found = await connection.execute(select(_TABLE).where(_is(key)))
             row = found.mappings().first()
         if row is not None and not hmac.compare_digest(row["request"], request):
             raise OperationError(
@@ -94,3 +93,8 @@ class Repetitions:
                 " moment"
             )
         return row["status"], self._vault.open(row["answer"])
+
+
+def _is(key: str) -> ColumnElement[bool]:
+    column = _TABLE.c["digest"]
+    return column == key
