@@ -7,7 +7,7 @@ repeats nothing. Never decides. Called by the shard, and by the loop before it c
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
 from scheduler import usage
@@ -21,7 +21,7 @@ _Payer: TypeAlias = tuple[int, int]
 
 #: Days that a new worker looks back at most.
 _DAYS_MAX: Final = 31
-_SEATS, _USERS, _MEETINGS = 0, 1, 2
+_SEATS, _USERS, _MEETINGS = _WHICH = 0, 1, 2
 _TOLD: Final = {
     EventKind.MEETING_CREATED: "creates",
     EventKind.MEETING_EVICTED: "evictions",
@@ -29,15 +29,34 @@ _TOLD: Final = {
 }
 
 
+class _Level:
+    """How much a credential or a subscription has at present: seats, users and meetings."""
+
+    __slots__ = ("before", "now", "payer", "peaks")
+
+    def __init__(self, payer: _Payer) -> None:
+        self.payer = payer
+        self.now = [0, 0, 0]
+        #: The highest of the day.
+        self.peaks = [0, 0, 0]
+        #: What it was before this turn, when that has changed it.
+        self.before: list[int] | None = None
+
+
+#: Of the credential, and of the whole subscription.
+_Levels: TypeAlias = tuple[_Level, _Level]
+
+
 class _Entry:
     """One meeting: what it is charged with, and what it adds to the levels."""
 
-    __slots__ = ("charge", "given", "payers")
+    __slots__ = ("charge", "levels", "meetings", "seats")
 
-    def __init__(self, record: MeetingRecord, charge: Charge) -> None:
+    def __init__(self, charge: Charge, levels: _Levels) -> None:
         self.charge = charge
-        self.given = (0, 0)
-        self.payers = payers(record)
+        self.levels = levels
+        self.seats = 0
+        self.meetings = 0
 
 
 class Tally:
@@ -45,11 +64,10 @@ class Tally:
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
-        #: Seats, users and meetings at present, and the highest of the day.
-        self._levels: dict[_Payer, list[int]] = {}
-        self._peaks: dict[_Payer, list[int]] = {}
-        #: Whose levels changed in this turn, and what they were before it.
-        self._before: dict[_Payer, list[int]] = {}
+        self._levels: dict[_Payer, _Levels] = {}
+        self._wholes: dict[int, _Level] = {}
+        #: Levels that changed in this turn.
+        self._changed: list[_Level] = []
         #: Windows that begin later.
         self._starts: list[tuple[int, str]] = []
         #: What a new worker has to write with its first turn.
@@ -96,7 +114,7 @@ class Tally:
         for _ in range(came):
             self.add(batch, record, "joins", now_s=now_s)
         if came != went:
-            self._raise(payers(record), _USERS, came - went)
+            self._raise(self._levels_of(record), _USERS, came - went)
         for from_ms, to_ms in stays:
             for day, seconds in usage.by_day(from_ms // 1_000, to_ms // 1_000):
                 key = (day, record.subscription_id, record.credential_id)
@@ -119,7 +137,7 @@ class Tally:
             entry = self._entries.get(heapq.heappop(self._starts)[1])
             if entry is not None:
                 self._level(entry, now_s)
-        if self._before:
+        if self._changed:
             self._peaks_left(batch, day)
 
     def restore(self, meetings: Iterable[tuple[MeetingRecord, int]], *, now_s: int) -> None:
@@ -131,37 +149,52 @@ class Tally:
             if charge is not None:
                 self._enter(record, charge, now_s)
             if users and record.parent_id is None:
-                self._raise(payers(record), _USERS, users)
-        self._before.clear()
+                self._raise(self._levels_of(record), _USERS, users)
+        for level in self._changed:
+            level.before = None
+        self._changed.clear()
         self._day = now_s // DAY_S
         # Since the last change levels have moved with the windows alone; perhaps nobody wrote it.
         since_s = min(latest_ms // 1_000, now_s) if latest_ms else now_s
         for day in range(max(since_s // DAY_S, self._day - _DAYS_MAX), self._day + 1):
             span = (max(since_s, day * DAY_S), min(now_s + 1, (day + 1) * DAY_S))
-            for payer, peaks in self._highest(*span).items():
-                self._peaks[payer] = peaks  # of today, in the end
-                for which, name in enumerate(usage.PEAKS):
-                    usage.add(self._unwritten, (day, *payer), name, peaks[which])
+            self._look_back(day, *span)
 
-    def _highest(self, from_s: int, to_s: int) -> dict[_Payer, list[int]]:
-        """Return the most that there was within a span in which nothing but time has changed."""
-        entries = self._entries.values()
-        starts = {entry.charge.start_s for entry in entries}
-        peaks = {payer: [0, *levels[_USERS:]] for payer, levels in self._levels.items()}
+    def _look_back(self, day: int, from_s: int, to_s: int) -> None:
+        """Note the most that there was within a span in which nothing but time has changed."""
+        for level in self._all_levels():
+            level.peaks = [0, *level.now[_USERS:]]
+        starts = {entry.charge.start_s for entry in self._entries.values()}
         for moment_s in {from_s} | {start_s for start_s in starts if from_s < start_s < to_s}:
-            for payer, seats in self._seats(moment_s).items():
-                found = peaks.setdefault(payer, [0, 0, 0])
-                found[_SEATS] = max(found[_SEATS], seats)
-        return peaks
+            for level, seats in self._seats(moment_s).items():
+                level.peaks[_SEATS] = max(level.peaks[_SEATS], seats)
+        for level in self._all_levels():
+            _note(self._unwritten, day, level.payer, level.peaks)
 
-    def _seats(self, at_s: int) -> dict[_Payer, int]:
+    def _seats(self, at_s: int) -> dict[_Level, int]:
         """Return the seats that were reserved at a moment since the last change."""
-        seats: dict[_Payer, int] = {}
+        seats: dict[_Level, int] = {}
         for entry in self._entries.values():
             reserved = entry.charge.level(at_s)[0]
-            for payer in entry.payers:
-                seats[payer] = seats.get(payer, 0) + reserved
+            for level in entry.levels:
+                seats[level] = seats.get(level, 0) + reserved
         return seats
+
+    def _all_levels(self) -> Iterator[_Level]:
+        yield from self._wholes.values()
+        for level, _ in self._levels.values():
+            yield level
+
+    def _levels_of(self, record: MeetingRecord) -> _Levels:
+        """Return whose levels a meeting adds to: its credential's and its subscription's."""
+        payer = (record.subscription_id, record.credential_id)
+        found = self._levels.get(payer)
+        if found is None:
+            whole = self._wholes.get(payer[0])
+            if whole is None:
+                whole = self._wholes[payer[0]] = _Level((payer[0], WHOLE))
+            found = self._levels[payer] = (_Level(payer), whole)
+        return found
 
     def _after_restore(self, batch: Batch) -> None:
         for key, row in self._unwritten.items():
@@ -185,11 +218,11 @@ class Tally:
             # The clock of another machine may have been ahead.
             until_s = max(now_s, entry.charge.since_s)
             for day, column, amount in entry.charge.spent(until_s):
-                usage.add(batch.usage, (day, *entry.payers[0]), column, amount)
+                usage.add(batch.usage, (day, *entry.levels[0].payer), column, amount)
             record.counted_s = until_s
             if charge is None:
                 del self._entries[record.id]
-                self._give(entry, (0, 0))
+                self._give(entry, 0, 0)
                 return
             charge.since_s = until_s
             entry.charge = charge
@@ -197,7 +230,7 @@ class Tally:
         self._level(entry, now_s)
 
     def _enter(self, record: MeetingRecord, charge: Charge, now_s: int) -> None:
-        entry = self._entries[record.id] = _Entry(record, charge)
+        entry = self._entries[record.id] = _Entry(charge, self._levels_of(record))
         self._watch(record.id, charge, now_s)
         self._level(entry, now_s)
 
@@ -206,44 +239,37 @@ class Tally:
             heapq.heappush(self._starts, (charge.start_s, meeting))
 
     def _level(self, entry: _Entry, now_s: int) -> None:
-        given = entry.charge.level(now_s)
-        if given != entry.given:
-            self._give(entry, given)
+        self._give(entry, *entry.charge.level(now_s))
 
-    def _give(self, entry: _Entry, given: tuple[int, int]) -> None:
-        seats, meetings = entry.given
-        entry.given = given
-        if given[0] != seats:
-            self._raise(entry.payers, _SEATS, given[0] - seats)
-        if given[1] != meetings:
-            self._raise(entry.payers, _MEETINGS, given[1] - meetings)
+    def _give(self, entry: _Entry, seats: int, meetings: int) -> None:
+        if seats != entry.seats:
+            self._raise(entry.levels, _SEATS, seats - entry.seats)
+            entry.seats = seats
+        if meetings != entry.meetings:
+            self._raise(entry.levels, _MEETINGS, meetings - entry.meetings)
+            entry.meetings = meetings
 
-    def _raise(self, payers: tuple[_Payer, _Payer], which: int, by: int) -> None:
-        for payer in payers:
-            levels = self._levels.get(payer)
-            if levels is None:
-                levels = self._levels[payer] = [0, 0, 0]
-            if payer not in self._before:
-                self._before[payer] = list(levels)
-            levels[which] += by
+    def _raise(self, levels: _Levels, which: int, by: int) -> None:
+        for level in levels:
+            if level.before is None:
+                level.before = level.now.copy()
+                self._changed.append(level)
+            level.now[which] += by
 
     # --- peaks
 
     def _peaks_left(self, batch: Batch, day: int) -> None:
         """Write the peaks that the turn has left, and note the new ones."""
-        for payer, before in self._before.items():
-            levels = self._levels[payer]
-            peaks = self._peaks.get(payer)
-            if peaks is None:
-                peaks = self._peaks[payer] = [0, 0, 0]
-            for which, name in enumerate(usage.PEAKS):
-                if levels[which] < before[which] == peaks[which]:
-                    usage.add(batch.usage, (day, *payer), name, before[which])
-                elif levels[which] > peaks[which]:
-                    peaks[which] = levels[which]
-            if not any(levels):
-                del self._levels[payer]
-        self._before.clear()
+        for level in self._changed:
+            now, peaks, before = level.now, level.peaks, level.before or level.now
+            for which in _WHICH:
+                if now[which] > peaks[which]:
+                    peaks[which] = now[which]
+                elif now[which] < before[which] == peaks[which]:
+                    name = usage.PEAKS[which]
+                    usage.add(batch.usage, (day, *level.payer), name, before[which])
+            level.before = None
+        self._changed.clear()
 
     def _next_day(self, batch: Batch, old: int, day: int) -> None:
         """Write the peaks that nobody left, and begin the new day as it was at midnight.
@@ -252,22 +278,19 @@ class Tally:
         are in the levels already.
         """
         seats = self._seats(day * DAY_S)
-        peaks: dict[_Payer, list[int]] = {}
-        for payer in self._levels.keys() | self._before.keys():
-            before = self._before.get(payer) or self._levels[payer]
+        for level in self._all_levels():
+            before = level.before or level.now
             # What was there at midnight is a peak of both days, as far as anybody knows yet.
-            peaks[payer] = [seats.get(payer, 0), before[_USERS], before[_MEETINGS]]
-            for which, name in enumerate(usage.PEAKS):
-                usage.add(batch.usage, (old, *payer), name, before[which])
-                usage.add(batch.usage, (day, *payer), name, peaks[payer][which])
+            level.peaks = [seats.get(level, 0), before[_USERS], before[_MEETINGS]]
+            _note(batch.usage, old, level.payer, before)
+            _note(batch.usage, day, level.payer, level.peaks)
         self._day = day
-        self._peaks = peaks
 
 
-def payers(record: MeetingRecord) -> tuple[_Payer, _Payer]:
-    """Return whose levels a meeting adds to: its credential's and its subscription's."""
-    subscription = record.subscription_id
-    return (subscription, record.credential_id), (subscription, WHOLE)
+def _note(rows: dict[UsageKey, list[int]], day: int, payer: _Payer, peaks: list[int]) -> None:
+    for name, value in zip(usage.PEAKS, peaks, strict=True):
+        if value:
+            usage.add(rows, (day, *payer), name, value)
 
 
 def _charge(record: MeetingRecord) -> Charge | None:
