@@ -13,7 +13,7 @@ from scheduler.core import admission
 from scheduler.core.accounts import Traits
 from scheduler.core.books import Rules
 from scheduler.core.commands import Admitted, Book, Create
-from scheduler.core.explanation import NAMED, REASONS, Explanation, explain, unpacked
+from scheduler.core.explanation import LOOKED_AT, NAMED, REASONS, Explanation, explain, unpacked
 from scheduler.core.model import Pool
 from schemas.values import Mode, Window
 from tests.core import worlds
@@ -149,4 +149,4 @@ def test_large_pools_cost_no_more_than_small_ones(mode: Mode) -> None:
     elsewhere = dataclasses.replace(verdict, node=399)
     pool.nodes = Counting(pool.nodes)
     assert explain(pool, elsewhere) is not None
-    assert 0 < looked <= 32
+    assert 0 < looked <= LOOKED_AT + 8
