@@ -126,6 +126,7 @@ class Tally:
         """Put into the batch what the turn made of the meetings that it made or changed."""
         if self._unwritten:
             self._after_restore(batch)
+        begun = self._begun(batch, now_s)
         day = now_s // DAY_S
         if day != self._day:
             self._next_day(batch, self._day or day, day)
@@ -133,12 +134,29 @@ class Tally:
             self._follow(batch, record, now_s=now_s)
         for record in shown:
             self._follow(batch, record, now_s=now_s)
-        while self._starts and self._starts[0][0] <= now_s:
-            entry = self._entries.get(heapq.heappop(self._starts)[1])
-            if entry is not None:
-                self._level(entry, now_s)
+        for meeting in begun:
+            if meeting in self._entries:
+                self._level(self._entries[meeting], now_s)
         if self._changed:
             self._peaks_left(batch, day)
+
+    def _begun(self, batch: Batch, now_s: int) -> list[str]:
+        """Return the meetings whose windows began, and note how high that went before this turn."""
+        begun: list[str] = []
+        moments: set[int] = set()
+        while self._starts and self._starts[0][0] <= now_s:
+            start_s, meeting = heapq.heappop(self._starts)
+            begun.append(meeting)
+            if start_s < now_s:
+                moments.add(start_s)
+        for moment_s in moments:
+            for level, seats in self._seats(moment_s).items():
+                day = moment_s // DAY_S
+                if day != self._day or seats > level.peaks[_SEATS]:
+                    _note(batch.usage, day, level.payer, [seats, 0, 0])
+                if day == self._day:
+                    level.peaks[_SEATS] = max(level.peaks[_SEATS], seats)
+        return begun
 
     def restore(self, meetings: Iterable[tuple[MeetingRecord, int]], *, now_s: int) -> None:
         """Take over the stored meetings, each with the number of its people."""

@@ -99,8 +99,8 @@ class Field:
                 self._told(orjson.loads(body))
         self.sample()
 
-    def forward(self, seconds: int) -> None:
-        """Let time pass; the worker has a turn whenever a window begins or ends."""
+    def forward(self, seconds: int, *, idle: bool = False) -> None:
+        """Let time pass; the worker has a turn whenever a window begins or ends, or at last."""
         until_s = self.now_s + seconds
         edges = {until_s}
         for record in self.records.values():
@@ -110,9 +110,10 @@ class Field:
             while self.now_s < edge_s:
                 self._second()
                 self.now_s += 1
-                if self.now_s % DAY_S == 0:
+                if self.now_s % DAY_S == 0 or self.now_s == edge_s:
                     self.sample()
-            self.turn()
+            if self.now_s == until_s or not idle:
+                self.turn()
 
     # --- what may happen
 

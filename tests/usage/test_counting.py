@@ -66,9 +66,9 @@ class UsageMachine(RuleBasedStateMachine):
         if meeting is not None:
             self.field.turn(lambda turn: self.field.person(turn, meeting, user, comes=comes))
 
-    @rule(seconds=st.sampled_from([1, 7, 60, 180]))
-    def time_passes(self, *, seconds: int) -> None:
-        self.field.forward(seconds)
+    @rule(seconds=st.sampled_from([1, 7, 60, 180]), idle=st.booleans())
+    def time_passes(self, *, seconds: int, idle: bool) -> None:
+        self.field.forward(seconds, idle=idle)
 
     @rule()
     def crash(self) -> None:
@@ -118,7 +118,7 @@ def _end_all(field: Field) -> None:
 
 
 TestUsage = UsageMachine.TestCase
-TestUsage.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestUsage.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 
 
 def test_a_meeting_across_midnight_is_split_there() -> None:
