@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
-from scheduler.cli import printing
+from scheduler.cli import printing, progress
 from scheduler.cli.performing import JsonOption, operate
 from scheduler.cli.root import app
 from scheduler.manage import state as states
@@ -151,7 +151,9 @@ def state_import(
     with saying_of(file):
         parsed = parsing.parse(_read(file))
     source = Source(parsed, _passphrase(passphrase_file), directory, states.kinds(pruned))
-    done = operate(lambda context: _naming(file, _import(context, source, dry_run=dry_run)))
+    done = operate(
+        lambda context: _naming(file, _import(context, source, dry_run=dry_run, json=json))
+    )
     if json:
         printing.document(done.model_dump(mode="json"))
     else:
@@ -160,10 +162,11 @@ def state_import(
         raise typer.Exit(CHANGED)
 
 
-async def _import(context: Context, source: Source, *, dry_run: bool) -> ImportResult:
+async def _import(context: Context, source: Source, *, dry_run: bool, json: bool) -> ImportResult:
     if dry_run:
         return states.result(await states.plan(context, source), dry_run=True)
-    planned, made = await states.bring(context, source)
+    with progress.display("importing", json=json) as shown:
+        planned, made = await states.bring(context, source, shown.report)
     return states.result(planned, made)
 
 

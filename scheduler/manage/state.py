@@ -20,7 +20,7 @@ from scheduler.manage.context import Context
 from scheduler.manage.operation import Access, Operation
 from scheduler.manage.progress import Progress, Work
 from scheduler.state import applying, checking, planning, reading, secrets, writing
-from scheduler.state.applying import Made
+from scheduler.state.applying import Made, Report
 from scheduler.state.items import SECRET, Kind
 from scheduler.state.parsing import Parsed, check_value
 from scheduler.state.planning import Plan, Verb
@@ -131,6 +131,7 @@ async def work(context: Context, params: Mapping[str, Any], progress: Progress) 
     if lacking := _without_secret(planned):
         # The result of a long operation is kept, so no secret may be in it.
         raise OperationError(f"{lacking[0]} has no secret, and there are {len(lacking) - 1} more")
+    # Not reported on the way: a report is a row, and the transaction of the import holds the lock.
     planned, _ = await bring(context, source)
     await progress.report(total, total)
     return {verb.value: planned.count(verb) for verb in Verb}
@@ -155,15 +156,20 @@ async def plan(context: Context, source: Source) -> Plan:
     return await asyncio.to_thread(_planned, context, source, rows)
 
 
-async def bring(context: Context, source: Source) -> tuple[Plan, list[Made]]:
-    """Do an import, all of it or nothing, and return what was done; raises `StateError`."""
+async def bring(
+    context: Context, source: Source, report: Report | None = None
+) -> tuple[Plan, list[Made]]:
+    """Do an import, all of it or nothing, and return what was done; raises `StateError`.
+
+    `report` is called inside the transaction.
+    """
     planned = await plan(context, source)
     if not planned.changes:
         return planned, []
     async with changes.change(context.database) as session:
         rows = await reading.rows(session)
         planned = await asyncio.to_thread(_planned, context, source, rows)
-        made = await applying.apply(session, context.vault, rows, planned)
+        made = await applying.apply(session, context.vault, rows, planned, report)
         await audit.note(session, "state.imported", "state", planning.summary(planned))
     return planned, made
 

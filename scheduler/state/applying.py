@@ -5,8 +5,9 @@ is in use. Either all of a plan is done or nothing. Called inside `scheduler.cha
 writes the audit log; so removal and change go through rows, never through bare statements.
 """
 
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -27,6 +28,10 @@ from schemas.management_tables import AssetRow, MaintenanceRow, TokenRow
 from schemas.tables import HookRow, Installation, SessionRow
 
 _NAMED_MAX: Final = 20
+#: Changes that are flushed together.
+_CHUNK: Final = 500
+
+Report: TypeAlias = Callable[[int, int], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +43,33 @@ class Made:
     secret: str = field(repr=False)
 
 
-async def apply(session: AsyncSession, vault: Vault, rows: Rows, plan: Plan) -> list[Made]:
-    """Do all that is planned; raises `ConflictError` when something is in use."""
+async def apply(
+    session: AsyncSession, vault: Vault, rows: Rows, plan: Plan, report: Report | None = None
+) -> list[Made]:
+    """Do all that is planned; raises `ConflictError` when something is in use.
+
+    `report` is told how many of how many changes are done; it must not write to the database.
+    """
     _refuse_what_is_in_use(rows, plan, await in_use(session))
     work = _Work(session, vault, rows)
-    for kind in Kind:
-        await work.add(plan.of(Verb.ADD, kind))
-        await work.change(plan.of(Verb.CHANGE, kind))
-    for kind in reversed(Kind):
-        await work.remove(plan.of(Verb.REMOVE, kind))
+    done = 0
+    for step, verb, kind in _steps(work):
+        changes_ = plan.of(verb, kind)
+        for first in range(0, len(changes_), _CHUNK):
+            chunk = changes_[first : first + _CHUNK]
+            await step(chunk)
+            done += len(chunk)
+            if report is not None and len(plan.changes) > _CHUNK:
+                await report(done, len(plan.changes))
     return work.made
+
+
+def _steps(work: "_Work") -> Iterator[tuple[Callable[[list[Change]], Awaitable[None]], Verb, Kind]]:
+    for kind in Kind:
+        yield work.add, Verb.ADD, kind
+        yield work.change, Verb.CHANGE, kind
+    for kind in reversed(Kind):
+        yield work.remove, Verb.REMOVE, kind
 
 
 def _refuse_what_is_in_use(rows: Rows, plan: Plan, used: InUse) -> None:
