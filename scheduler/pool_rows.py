@@ -6,7 +6,11 @@ same pool. Decides nothing, reads nothing. Called by the placement worker and by
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Final
 
+import orjson
+
+from scheduler import wishes
 from scheduler.core.accounts import Traits
 from scheduler.core.books import Meeting, Rules
 from scheduler.core.model import Pool
@@ -15,6 +19,8 @@ from scheduler.directory_records import Pool as PoolRecord
 from scheduler.ledger.reading import live_key
 from scheduler.ledger.records import MeetingRecord
 from schemas.values import MeetingState, Mode, Window
+
+_WISH: Final = wishes.META.encode()
 
 
 def rules_of(pool: PoolRecord, rules: Rules) -> Rules:
@@ -72,7 +78,15 @@ def meeting_of(record: MeetingRecord, connected: int) -> Meeting:
         connected=connected,
         credential=record.credential_id,
         parent=record.parent_id,
+        tags=_tags(record),
     )
+
+
+def _tags(record: MeetingRecord) -> tuple[str, ...]:
+    """Return what the create of a meeting asked of its node; few ask for anything."""
+    if record.state == MeetingState.BOOKED or _WISH not in record.doc:
+        return ()
+    return tuple(sorted(wishes.node_tags(orjson.loads(record.doc))[0]))
 
 
 def pool_of(

@@ -75,7 +75,7 @@ ENGLISH: Final = Language(
     asked="{seats} for {minutes}",
     plan_is_smaller="{asked} were asked for, but the subscription has {seats} in all.",
     credential_is_smaller="{asked} were asked for, but this credential has {seats} in all.",
-    servers_are_smaller="{asked} were asked for, but no server takes a meeting of this size.",
+    servers_are_smaller="{asked} were asked for, but no server takes such a meeting.",
     free=("{free} of {seats} is free", "{free} of {seats} are free"),
     free_of_credential=(
         "{free} of {seats} of this credential is free",
@@ -125,7 +125,7 @@ GERMAN: Final = Language(
     asked="{seats} für {minutes}",
     plan_is_smaller="Angefragt wurden {asked}; der Vertrag umfasst insgesamt {seats}.",
     credential_is_smaller="Angefragt wurden {asked}; dieser Zugang umfasst insgesamt {seats}.",
-    servers_are_smaller="Angefragt wurden {asked}; so viele nimmt kein Server auf.",
+    servers_are_smaller="Angefragt wurden {asked}; eine solche Konferenz nimmt kein Server auf.",
     free=("Von {seats} ist {free} frei", "Von {seats} sind {free} frei"),
     free_of_credential=(
         "Von {seats} dieses Zugangs ist {free} frei",

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
+from scheduler import wishes
 from scheduler.bus.interface import Envelope, Item
 from scheduler.core import commands as core
 from scheduler.core.admission import decide, due_booking
@@ -76,6 +77,7 @@ def _asked(command: CreateCommand) -> core.Create | core.OpenRoom:
     parent = command.get("parent")
     if parent is not None:
         return core.OpenRoom(command["id"], parent, key, command["credential"])
+    tags, prefers = wishes.node_tags(command["doc"])
     return core.Create(
         meeting=command["id"],
         subscription=command["subscription"],
@@ -83,6 +85,8 @@ def _asked(command: CreateCommand) -> core.Create | core.OpenRoom:
         seats=command["seats"],
         duration_s=command["duration_s"],
         credential=command["credential"],
+        tags=tags,
+        prefers=prefers,
     )
 
 

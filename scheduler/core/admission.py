@@ -93,7 +93,7 @@ def _create(pool: Pool, command: Create) -> Verdict:
         if meeting.state is not MeetingState.LOST:
             return Repeated(holder)
         window = Window(now_s, meeting.window.end_s)
-        return _start(pool, command, _ask_for(pool, meeting, window=window))
+        return _start(pool, command, _ask_for(pool, meeting, window=window, command=command))
     subscription = pool.subscriptions.get(command.subscription)
     if subscription is None:
         return unknown(Reason.NOT_FOUND, seats=command.seats, duration_s=command.duration_s)
@@ -117,9 +117,16 @@ def _is_reached(count: int, limit: int | None) -> bool:
 def _ask(pool: Pool, command: Create | Book, window: Window) -> Ask:
     """Return the request for seats that nobody holds yet."""
     tags = pool.subscriptions[command.subscription].node_tags
-    return Ask(
-        command.subscription, command.seats, window, credential=command.credential, tags=tags
-    )
+    ask = Ask(command.subscription, command.seats, window, credential=command.credential, tags=tags)
+    return _wished(ask, command) if isinstance(command, Create) else ask
+
+
+def _wished(ask: Ask, command: Create) -> Ask:
+    """Return the request with what a create itself asks of its node."""
+    if command.tags or command.prefers:
+        ask.tags |= command.tags
+        ask.prefers = command.prefers
+    return ask
 
 
 def _ask_for(
@@ -129,9 +136,13 @@ def _ask_for(
     window: Window,
     seats: int | None = None,
     exclude: frozenset[int] = frozenset(),
+    command: Create | None = None,
 ) -> Ask:
-    """Return the request for the seats of a reservation that is charged already."""
-    return Ask(
+    """Return the request for the seats of a reservation that is charged already.
+
+    With the `command` that takes them up, what that one asks of a node counts.
+    """
+    ask = Ask(
         own.subscription,
         own.seats if seats is None else seats,
         window,
@@ -140,6 +151,11 @@ def _ask_for(
         own.credential,
         pool.subscriptions[own.subscription].node_tags,
     )
+    if command is not None:
+        return _wished(ask, command)
+    if own.tags:
+        ask.tags = ask.tags.union(own.tags)
+    return ask
 
 
 def _adopt(pool: Pool, command: Create, booking: Meeting) -> Verdict:
@@ -152,12 +168,13 @@ def _adopt(pool: Pool, command: Create, booking: Meeting) -> Verdict:
     )
     reason = Reason.NO_NODE
     for wish_seats, wish_end_s in wishes:
-        ask = _ask_for(pool, booking, window=Window(now_s, wish_end_s), seats=wish_seats)
+        window = Window(now_s, wish_end_s)
+        ask = _ask_for(pool, booking, window=window, seats=wish_seats, command=command)
         placed = _place(pool, ask)
         if not isinstance(placed, Reason):
             return _admit(pool, command, ask, *placed)
         reason = placed
-    ask = _ask_for(pool, booking, window=Window(now_s, booking.window.end_s))
+    ask = _ask_for(pool, booking, window=Window(now_s, booking.window.end_s), command=command)
     refusal = refuse(pool, ask, reason)
     if booking.window.start_s <= now_s or booking.node is None or refusal.detail.permanent:
         return refusal

@@ -45,6 +45,8 @@ class Meeting:
     connected: int = 0
     credential: int = 0
     parent: str | None = None
+    #: What it asked of its node by itself, in order.
+    tags: tuple[str, ...] = ()
 
 
 class Books:

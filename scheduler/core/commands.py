@@ -30,6 +30,9 @@ class Create:
     seats: int
     duration_s: int
     credential: int = 0
+    #: What its node must have besides what its subscription wants, and what it had better have.
+    tags: frozenset[str] = frozenset()
+    prefers: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         _require_positive("seats", self.seats)

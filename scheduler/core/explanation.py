@@ -90,8 +90,10 @@ def _looked_at(
         verdict.window,
         None if verdict.replaces is None else pool.meetings[verdict.replaces],
         credential=command.credential,
-        tags=pool.subscriptions[command.subscription].node_tags,
+        tags=pool.subscriptions[command.subscription].node_tags | command.tags,
     )
+    if command.prefers and command.prefers <= pool.nodes[verdict.node].tags:
+        ask.tags |= command.prefers
     best: list[tuple[int, str, int]] = []
     passed = [0] * len(REASONS)
     before = True

@@ -285,6 +285,7 @@ class Pool(Books):
             MeetingState.BOOKED if isinstance(command, Book) else MeetingState.PLACING,
             credential=command.credential,
             parent=parent,
+            tags=tuple(sorted(command.tags)) if isinstance(command, Create) else (),
         )
 
     def _move(self, meeting: Meeting, verdict: Admitted, fact: Fact) -> None:

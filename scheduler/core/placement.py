@@ -34,6 +34,8 @@ class Ask:
     credential: int = 0
     #: What a node must have to take it.
     tags: frozenset[str] = frozenset()
+    #: What a node had better have; never worth an eviction.
+    prefers: frozenset[str] = frozenset()
 
     def own_span(self) -> tuple[int, int, int] | None:
         """Return what the own reservation is charged, as ``Calendar.fits`` takes it."""
@@ -83,6 +85,11 @@ def choose(pool: Pool, ask: Ask, freed: Mapping[int, int] = _NOTHING) -> Node | 
     `freed` are seats by node that evictions for the subscription's sake set free; the order is the
     one before them.
     """
+    if ask.prefers:
+        wished = dataclasses.replace(ask, tags=ask.tags | ask.prefers, prefers=frozenset())
+        node = choose(pool, wished, freed)
+        if node is not None:
+            return node
     now_s = pool.now_s
     own = ask.own
     for _, _, node_id in walk(pool, ask, freed):

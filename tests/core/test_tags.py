@@ -6,7 +6,7 @@ import pytest
 
 from scheduler.core.accounts import Traits
 from scheduler.core.books import Rules
-from scheduler.core.commands import Admitted, Refused, Replace
+from scheduler.core.commands import Admitted, Create, Refused, Replace
 from scheduler.core.model import Pool
 from schemas.values import MeetingState, Mode, Reason
 from tests.core import worlds
@@ -83,3 +83,56 @@ def test_what_runs_stays_when_the_tags_of_its_node_change() -> None:
     meeting = pool.meetings["m"]
     assert (meeting.node, meeting.state) == (3, MeetingState.HELD)
     assert isinstance(worlds.create(pool, "n", 5, subscription=3), Refused)
+
+
+def wish(meeting: str, seats: int, *, only: str = "", prefers: str = "") -> Create:
+    return Create(
+        *(meeting, 2, meeting, seats, 3600),
+        tags=frozenset(filter(None, (only,))),
+        prefers=frozenset(filter(None, (prefers,))),
+    )
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_create_may_narrow_its_nodes_further(mode: Mode) -> None:
+    pool = tagged_pool(mode)
+    verdict = worlds.do(pool, wish("a", 15, only="eu"))
+    assert isinstance(verdict, Admitted)
+    assert verdict.node == 3
+    refused = worlds.do(pool, wish("b", 15, only="eu"))
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.NO_NODE
+    moved = worlds.do(pool, Replace("a", frozenset({3})))
+    assert isinstance(moved, Refused), "what it asked for holds when its node fails"
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_create_that_prefers_a_tag_takes_another_node_when_it_must(mode: Mode) -> None:
+    pool = tagged_pool(mode)
+    for meeting, nodes in (("a", {3}), ("b", {1, 2})):
+        verdict = worlds.do(pool, wish(meeting, 15, prefers="eu"))
+        assert isinstance(verdict, Admitted)
+        assert verdict.node in nodes
+
+
+def test_a_preference_is_not_worth_an_eviction() -> None:
+    pool = tagged_pool()
+    worlds.put(pool, "late", 20, node=3, subscription=2)
+    verdict = worlds.do(pool, wish("a", 15, prefers="eu"))
+    assert isinstance(verdict, Admitted)
+    assert verdict.evicted == ()
+    pool.end("a")
+    verdict = worlds.do(pool, wish("b", 15, only="eu"))
+    assert isinstance(verdict, Admitted)
+    assert verdict.evicted == ("late",)
+
+
+def test_a_create_cannot_leave_the_nodes_of_its_subscription() -> None:
+    pool = tagged_pool()
+    asked = Create("m", 1, "m", 15, 3600, tags=frozenset({"eu"}))
+    verdict = worlds.do(pool, asked)
+    assert isinstance(verdict, Admitted)
+    assert verdict.node == 3
+    refused = worlds.do(pool, Create("n", 1, "n", 5, 3600, tags=frozenset({"moon"})))
+    assert isinstance(refused, Refused)
+    assert refused.detail.permanent

@@ -228,3 +228,16 @@ async def test_meetings_of_a_subscription_go_to_nodes_with_its_tags(site: Site) 
     await site.world.directory.refresh()
     refused = await site.world.create("other")
     assert refused.key == "noNodesAvailable"
+
+
+async def test_a_create_names_the_tag_of_its_server_as_scalelite_has_it(site: Site) -> None:
+    await site.do(nodes.change, NodeChange(node="n1", tags=["gpu"], seats=20))
+    wished = {"meta_server-tag": "gpu", "maxParticipants": "15"}
+    assert (await site.world.create("first", **wished)).ok
+    assert await node_of(site, "first") == "n1"
+    assert (await site.world.create("second", **wished)).ok
+    assert await node_of(site, "second") == "n0", "it would have liked another one"
+    only = await site.world.create("fourth", **{"meta_server-tag": "GPU!", "maxParticipants": "15"})
+    assert only.key == "noNodesAvailable"
+    unknown = await site.world.create("fifth", **{"meta_server-tag": "moon!"})
+    assert "no server takes such a meeting" in unknown["message"]
