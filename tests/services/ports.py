@@ -29,6 +29,17 @@ def free_port() -> int:
     raise RuntimeError(f"no free port between {LOWEST} and {HIGHEST} on 127.0.0.1")
 
 
+def free_neighbours(count: int) -> int:
+    """Return the first of `count` neighbouring ports that are free; raises `RuntimeError`."""
+    for _ in range(ATTEMPTS_MAX):
+        first = random.SystemRandom().randint(LOWEST, HIGHEST - count)
+        ports = range(first, first + count)
+        if not _handed_out.intersection(ports) and all(map(_can_listen, ports)):
+            _handed_out.update(ports)
+            return first
+    raise RuntimeError(f"no {count} free ports side by side between {LOWEST} and {HIGHEST}")
+
+
 def _can_listen(port: int) -> bool:
     with socket.socket() as candidate:
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
