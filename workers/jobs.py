@@ -27,8 +27,8 @@ from workers.job_store import Claim, ClaimLostError, JobStore
 
 log = structlog.get_logger(__name__)
 
-#: Jobs that one process does at the same time.
-AT_ONCE: Final = 4
+#: Jobs that one process does at the same time; most of them wait, a drain for hours.
+AT_ONCE: Final = 32
 #: How often errands are looked for; somebody waits for each.
 ERRANDS_S: Final = 0.25
 JOBS_S: Final = 0.5
