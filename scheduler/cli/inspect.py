@@ -74,7 +74,7 @@ def settings(
 ) -> None:
     """Show the settings in force and what they mean; secrets are masked.
 
-    Example of a file to begin with: seatkeep settings --env > seatkeep.env
+    Example: seatkeep settings --env
     """
     if env:
         typer.echo(environment_file.text(), nl=False)

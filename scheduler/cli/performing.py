@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from scheduler import audit
 from scheduler.assembly import Assembly, assembled
-from scheduler.cli import printing
+from scheduler.checks import NotFoundError
+from scheduler.cli import completing, printing
 from scheduler.cli.root import run, settings_or_fail
 from scheduler.manage.context import Actor, Context
 
@@ -28,7 +29,10 @@ def perform(work: Callable[[Assembly], Awaitable[Result]]) -> Result:
 
     async def _work() -> Result:
         async with assembled(loaded, bus=False) as assembly:
-            return await work(assembly)
+            try:
+                return await work(assembly)
+            except NotFoundError as error:
+                raise NotFoundError(completing.with_near_name(str(error), assembly)) from error
 
     audit.actor.set(_user())
     return run(_work(), loaded, "manage")
