@@ -139,7 +139,12 @@ async def disable(
 
 async def ping(database: Database, endpoint_id: int) -> str:
     """Send a test event to one endpoint and return its id."""
-    async with database.write_lock, database.session() as session:
+    async with (
+        database.write_lock,
+        # A write transaction from its beginning: one that reads first may find others in its way.
+        database.begin() as connection,
+        AsyncSession(bind=connection, expire_on_commit=False) as session,
+    ):
         row = await _get(session, endpoint_id)
         if not row.enabled:
             raise ConflictError(f"the endpoint {endpoint_id} is switched off: enable it first")

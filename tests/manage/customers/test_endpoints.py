@@ -1,11 +1,15 @@
 """Endpoints and webhooks as operations: secrets, health, and whose they are."""
 
+import asyncio
+import contextlib
+import sqlite3
 from typing import Any
 
 import pytest
 from sqlalchemy import insert, text
 
 from scheduler import changes, hooks, operations
+from scheduler import endpoints as doing
 from scheduler.checks import ConflictError, NotFoundError, OperationError
 from scheduler.manage import endpoints
 from scheduler.manage import hooks as webhooks
@@ -176,3 +180,27 @@ async def test_webhooks_of_applications_are_listed_and_removed(office: Office) -
             text("SELECT subject FROM audit WHERE action = 'hook.removed'")
         )
         assert noted.scalar_one() == f"hook {oldest.id}"
+
+
+async def test_a_ping_does_not_mind_who_writes_meanwhile(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction that reads before it writes is refused when another one wrote in between."""
+    made = await _add(office.operator)
+    found = doing._get
+
+    async def slow(session: Any, endpoint_id: int) -> Any:
+        row = await found(session, endpoint_id)
+        await asyncio.to_thread(_write_elsewhere, office)
+        return row
+
+    monkeypatch.setattr(doing, "_get", slow)
+    event_id = await doing.ping(office.database, made.endpoint.id)
+    assert len(event_id) == 32
+
+
+def _write_elsewhere(office: Office) -> None:
+    """Write as another process does, unless it has to wait."""
+    connection = sqlite3.connect(office.database.sqlite_path, timeout=0, isolation_level=None)
+    with contextlib.closing(connection), contextlib.suppress(sqlite3.OperationalError):
+        connection.execute("UPDATE installation SET directory_version = directory_version + 1")
