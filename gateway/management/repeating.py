@@ -9,7 +9,9 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import orjson
+import structlog
 from aiohttp import web
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.management.problems import ProblemError
 from scheduler.manage.idempotency import Repetitions, digest_of
@@ -20,6 +22,8 @@ _KEY: Final = re.compile(r"[!-~]{1,255}", re.ASCII)
 #: From here on it was not the request's fault.
 _PASSING: Final = frozenset((408, 429))
 _FAILED: Final = 500
+
+log = structlog.get_logger(__name__)
 
 
 async def once(
@@ -54,11 +58,21 @@ async def once(
     except BaseException:
         await repetitions.drop(key)
         raise
-    if response.status in _PASSING or response.status >= _FAILED or _kept(response) is None:
+    try:
+        await _note(repetitions, key, response)
+    except SQLAlchemyError as error:
+        # What was done is done; the key stays claimed until it is given up.
+        log.warning("the answer of an idempotency key could not be kept", error=str(error))
+    return response
+
+
+async def _note(repetitions: Repetitions, key: str, response: web.Response) -> None:
+    """Keep an answer, or give the key up when the request may work another time."""
+    text = _kept(response)
+    if response.status in _PASSING or response.status >= _FAILED or text is None:
         await repetitions.drop(key)
     else:
-        await repetitions.keep(key, response.status, _kept(response) or "")
-    return response
+        await repetitions.keep(key, response.status, text)
 
 
 def _kept(response: web.Response) -> str | None:

@@ -5,6 +5,7 @@ needs them is tested with `tests.gateway.world`. Used by the tests of the framew
 """
 
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,6 +116,25 @@ class Desk:
         return made.token
 
 
+#: The embedded database with its tables and nothing in them: making them takes most of the start.
+_EMPTY: list[bytes] = []
+
+
+def _filled(database: Database) -> bool:
+    """Give an embedded database that is new its tables; False: they must be made."""
+    if not database.is_sqlite or database.sqlite_path.exists() or not _EMPTY:
+        return False
+    database.sqlite_path.write_bytes(_EMPTY[0])
+    return True
+
+
+def _keep(database: Database) -> None:
+    """Keep what a new embedded database looks like."""
+    if database.is_sqlite and not _EMPTY:
+        with contextlib.closing(sqlite3.connect(database.sqlite_path)) as connection:
+            _EMPTY.append(connection.serialize())
+
+
 @contextlib.asynccontextmanager
 async def opened(
     directory: Path,
@@ -128,7 +148,11 @@ async def opened(
     async with contextlib.AsyncExitStack() as stack:
         database = Database(chosen)
         stack.push_async_callback(database.close)
-        await database.migrate()
+        if not _filled(database):
+            new = not database.is_sqlite or not database.sqlite_path.exists()
+            await database.migrate()
+            if new:
+                _keep(database)
         vault = Vault.from_settings(chosen)
         if furnished:
             await directory_operations.ensure_pool(database, "default")

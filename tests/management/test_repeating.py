@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from gateway.management import repeating
 from scheduler.checks import ConflictError, OperationError
@@ -74,6 +75,19 @@ async def test_refusals_are_answered_again_and_faults_of_the_request_are_not_kep
     broken = KEY | {"Idempotency-Key": "other"}
     assert (await desk.call("POST", "/tokens", json={}, headers=broken)).status == 422
     assert (await desk.call("POST", "/tokens", json=NEW, headers=broken)).status == 201
+
+
+async def test_what_was_done_is_answered_even_when_that_cannot_be_kept(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise OperationalError("UPDATE", {}, Exception("gone"))
+
+    monkeypatch.setattr(Repetitions, "keep", fail)
+    before = await _tokens(desk)
+    assert (await desk.call("POST", "/tokens", json=NEW, headers=KEY)).status == 201
+    assert (await desk.call("POST", "/tokens", json=NEW, headers=KEY)).code == "conflict"
+    assert await _tokens(desk) == before + 1
 
 
 async def test_a_key_has_a_form(desk: Desk) -> None:
