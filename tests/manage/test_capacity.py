@@ -16,15 +16,17 @@ from scheduler import operations
 from scheduler.checks import ForbiddenError, OperationError
 from scheduler.database import Database
 from scheduler.directory import DirectoryWatch
-from scheduler.manage import capacity, instants
+from scheduler.manage import bookings, capacity, instants, meetings, whatif
 from scheduler.manage.context import Actor, Context, Scope
 from scheduler.nodes import NodeClient
 from scheduler.seat_levels import highest
 from scheduler.settings import Settings
 from scheduler.vault import Vault
 from schemas.identifiers import new_id
-from schemas.management.capacity import CapacityAsked
-from schemas.tables import MeetingRow
+from schemas.management.bookings import BookingsAsked, ReservationsAsked
+from schemas.management.capacity import CapacityAsked, WhatIfAsked
+from schemas.management.meetings import MeetingAsked, MeetingsAsked
+from schemas.tables import AttendeeRow, MeetingRow
 
 _spans = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(0, 9)), max_size=12)
 
@@ -186,3 +188,37 @@ async def test_too_much_at_once_is_refused_with_a_way_out(operator: Context) -> 
     turned = {"from": begin, "to": begin - timedelta(days=1)}
     with pytest.raises(OperationError, match="after its begin"):
         await capacity.show(operator, CapacityAsked.model_validate(turned))
+
+
+async def test_lists_and_lives_are_read_alike_from_both_databases(operator: Context) -> None:
+    now_s = instants.now_s() // 60 * 60  # later starts are whole minutes
+    await put(
+        *(operator, now_s),
+        {"seats": 5, "window": (-5, 60), "external_id": "a", "doc": b'{"name": "A"}'},
+        {"seats": 4, "window": (60, 90), "state": "booked", "bound": None, "external_id": "b"},
+        {"seats": 4, "window": (60, 90), "state": "booked", "bound": None, "external_id": "c"},
+        {"seats": 3, "window": (-60, -20), "ended": -10, "doc": b'{"name": "D"}'},
+    )
+    [live] = (await meetings.list_meetings(operator, MeetingsAsked())).items
+    async with operator.database.write_lock, operator.database.begin() as connection:
+        for user, present in (("u1", True), ("u2", True), ("u3", False)):
+            row = AttendeeRow(
+                meeting_id=live.id, user_id=user, present=present, joins=2, changed_ms=1
+            )
+            table = AttendeeRow.metadata.tables["attendee"]
+            await connection.execute(insert(table).values(row.model_dump()))
+    shown = await meetings.show(operator, MeetingAsked(meeting=live.id))
+    assert (shown.users, shown.joins, shown.persons) == (2, 6, 3)
+    assert [entry.what for entry in shown.life] == ["admitted"]
+    past = await meetings.list_meetings(operator, MeetingsAsked(which="past"))
+    assert [item.name for item in past.items] == ["D"]
+    first = await bookings.list_bookings(operator, BookingsAsked(limit=1))
+    rest = await bookings.list_bookings(operator, BookingsAsked(after=first.next))
+    assert sorted(item.meeting_id for item in (*first.items, *rest.items)) == ["b", "c"]
+    span = await bookings.list_reservations(operator, ReservationsAsked(limit=2))
+    more = await bookings.list_reservations(operator, ReservationsAsked(after=span.next))
+    found = [(item.kind, item.meeting_id) for item in (*span.items, *more.items)]
+    assert found[0] == ("meeting", "a")
+    assert sorted(found[1:]) == [("booking", "b"), ("booking", "c")]
+    asked = WhatIfAsked(subscription="acme", seats=16, duration_s=600)
+    assert (await whatif.ask(operator, asked)).free_seats == 15
