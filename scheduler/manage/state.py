@@ -21,6 +21,7 @@ from scheduler.manage.operation import Access, Operation
 from scheduler.manage.progress import Progress, Work
 from scheduler.state import applying, checking, planning, reading, secrets, writing
 from scheduler.state.applying import Made, Report
+from scheduler.state.checking import Wanted
 from scheduler.state.items import SECRET, Kind
 from scheduler.state.parsing import Parsed, check_value
 from scheduler.state.planning import Plan, Verb
@@ -149,11 +150,25 @@ def kinds(entered: list[Any]) -> frozenset[Kind] | None:
 
 async def plan(context: Context, source: Source) -> Plan:
     """Return what an import would change; raises `StateError`."""
+    return await _plan(context, source, await _wanted(context, source))
+
+
+async def _wanted(context: Context, source: Source) -> Wanted:
     context.operate("the state of the installation is changed")
+    # Seconds of work for a large installation: not in the event loop.
+    return await asyncio.to_thread(
+        checking.wanted,
+        source.parsed,
+        context.vault,
+        passphrase=source.passphrase,
+        directory=source.directory,
+    )
+
+
+async def _plan(context: Context, source: Source, wanted: Wanted) -> Plan:
     async with context.database.snapshot() as connection, AsyncSession(bind=connection) as session:
         rows = await reading.rows(session)
-    # Seconds of work for a large installation: not in the event loop.
-    return await asyncio.to_thread(_planned, context, source, rows)
+    return await asyncio.to_thread(_planned, context, source, wanted, rows)
 
 
 async def bring(
@@ -163,21 +178,19 @@ async def bring(
 
     `report` is called inside the transaction.
     """
-    planned = await plan(context, source)
+    wanted = await _wanted(context, source)
+    planned = await _plan(context, source, wanted)
     if not planned.changes:
         return planned, []
     async with changes.change(context.database) as session:
         rows = await reading.rows(session)
-        planned = await asyncio.to_thread(_planned, context, source, rows)
+        planned = await asyncio.to_thread(_planned, context, source, wanted, rows)
         made = await applying.apply(session, context.vault, rows, planned, report)
         await audit.note(session, "state.imported", "state", planning.summary(planned))
     return planned, made
 
 
-def _planned(context: Context, source: Source, rows: reading.Rows) -> Plan:
-    wanted = checking.wanted(
-        source.parsed, context.vault, passphrase=source.passphrase, directory=source.directory
-    )
+def _planned(context: Context, source: Source, wanted: Wanted, rows: reading.Rows) -> Plan:
     prune = wanted.kinds if source.prune is None else source.prune
     present = reading.state(rows, context.vault)
     now_s = changes.now_ms() // 1_000

@@ -83,7 +83,6 @@ async def test_an_endpoint_goes_with_its_credential(context: Context) -> None:
     assert await bring(context, text, prune="credentials") == "0+ 1~ 2-"
 
 
-@both_databases
 @pytest.mark.parametrize(
     ("of", "text", "prune", "named"),
     [
@@ -109,6 +108,7 @@ async def test_what_is_in_use_stops_the_whole_import(
     assert await dump(context) == before
 
 
+@both_databases
 @pytest.mark.parametrize(
     ("section", "name"), [("nodes", "node bbb1"), ("credentials", "credential acme")]
 )
@@ -116,7 +116,13 @@ async def test_what_has_recordings_is_not_removed(
     context: Context, section: str, name: str
 ) -> None:
     await bring(context, FULL)
-    ids = {"node_id": 1, "credential_id": 1, "meeting_id": "m", "external_id": "x", "made_ms": 0}
+    ids: dict[str, Any] = {
+        "node_id": 1,
+        "credential_id": 1,
+        "meeting_id": "m",
+        "external_id": "x",
+        "made_ms": 0,
+    }
     async with context.database.session() as session:
         session.add(RecordingRow(id="r", **ids, doc=b"{}"))
         session.add(RecordingRow(id="s", **ids, doc=b"{}", state="deleted"))

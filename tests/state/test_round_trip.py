@@ -229,7 +229,7 @@ def _texts(found: State) -> list[str]:
 
 
 @settings(
-    max_examples=8,
+    max_examples=5,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
