@@ -5,6 +5,7 @@ once, when the gateway starts, of the description alone. Called by `api`.
 """
 
 import base64
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -41,9 +42,7 @@ class Pages:
     """The documents, made once."""
 
     def __init__(self, operations: Sequence[Operation]) -> None:
-        document = description.document(operations)
-        self._openapi = orjson.dumps(document)
-        self._page = _page(document).encode()
+        self._openapi, self._page = _documents(tuple(operations))
 
     def find(self, method: str, path: str) -> web.Response | None:
         """Return the document at a path below the root, if there is one."""
@@ -62,6 +61,13 @@ class Pages:
             location = "docs" if path else "v1/docs"
             return web.Response(status=308, headers={"Location": location})
         return None
+
+
+@functools.cache
+def _documents(operations: tuple[Operation, ...]) -> tuple[bytes, bytes]:
+    """Return both documents; made once in a process, however many gateways it runs."""
+    document = description.document(operations)
+    return orjson.dumps(document), _page(document).encode()
 
 
 def _page(document: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ Owns the limits of what is read (length, depth, number of values) and the differ
 text of a path or query and the typed values of a body, which are taken strictly. Called by `api`.
 """
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -37,14 +38,8 @@ class Reading:
     def __init__(self, operation: Operation, names: Sequence[str]) -> None:
         self._operation = operation
         self._names = tuple(names)
-        schema = operation.asked.model_json_schema()
-        definitions = schema.get("$defs", {})
-        self._kinds: dict[str, frozenset[str]] = {}
-        self._kinds_of_items: dict[str, frozenset[str]] = {}
-        for name, part in schema.get("properties", {}).items():
-            kinds, of_items = _kinds(part, definitions)
-            self._kinds[name] = kinds
-            self._kinds_of_items[name] = of_items
+        #: By field: the JSON types of its value, and those of the items when it is a list.
+        self._kinds, self._kinds_of_items = _kinds_of(operation.asked)
 
     async def asked(
         self, request: web.Request, values: Sequence[str], bytes_max: int
@@ -225,6 +220,20 @@ def _value(text: str, kinds: frozenset[str]) -> Any:
     if "boolean" in kinds and text in _TRUTH:
         return _TRUTH[text]
     return text
+
+
+@functools.cache
+def _kinds_of(
+    model: type[BaseModel],
+) -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]]:
+    """Return the types of the fields of a model, and of the items of its lists."""
+    schema = model.model_json_schema()
+    definitions = schema.get("$defs", {})
+    found = {name: _kinds(part, definitions) for name, part in schema.get("properties", {}).items()}
+    return (
+        {name: kinds for name, (kinds, _) in found.items()},
+        {name: of_items for name, (_, of_items) in found.items()},
+    )
 
 
 def _kinds(
