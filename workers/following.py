@@ -28,7 +28,7 @@ def begin(item: Item) -> contextlib.AbstractContextManager[Span]:
         logs.about.set({"command": item["id"]})
     if not tracing.on() or "trace" not in item:
         return tracing.NOTHING
-    _remember(item.get("meeting", item["id"]), item["trace"])
+    _remember(str(item.get("meeting") or item["id"]), item["trace"])
     return tracing.span(f"decide {item['kind']}", item["trace"])
 
 
