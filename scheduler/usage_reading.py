@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from scheduler import usage
@@ -55,21 +55,6 @@ async def rows(
             raise OperationError("that is too much at once: ask for fewer days or one subscription")
         await _add_present(connection, found, now_s, subscription_id)
     return {key: row for key, row in found.items() if first_day <= key[0] <= last_day}
-
-
-async def totals(database: Database) -> dict[int, dict[str, int]]:
-    """Return what each credential has used in all, by its id; these never fall."""
-    credential = _USAGE.c.credential_id
-    statement = (
-        select(credential, *(func.sum(_USAGE.c[name]) for name in SUMS))
-        .where(credential != WHOLE)
-        .group_by(credential)
-    )
-    async with database.connect() as connection:
-        return {
-            row[0]: dict(zip(SUMS, map(int, row[1:]), strict=True))
-            for row in await connection.execute(statement)
-        }
 
 
 async def fold(database: Database, keep_days: int, *, now_s: int | None = None) -> int:
