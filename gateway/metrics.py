@@ -20,7 +20,7 @@ class GatewayMetrics:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._snapshot = Snapshot(parts.database)
+        self._snapshot = Snapshot(parts.database, parts.bus)
         self._exposition = Exposition(
             *(parts.settings, parts.directory, parts.bus),
             snapshot=self._snapshot,

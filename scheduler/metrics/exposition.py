@@ -130,6 +130,12 @@ class Exposition(Collector):
             "1: the database answered when it was asked for these figures.",
             value=float(snapshot.up),
         )
+        if snapshot.parked is not None:
+            yield GaugeMetricFamily(
+                "seatkeep_bus_parked_messages",
+                "Messages that failed again and again and wait for people; 100: or more.",
+                value=snapshot.parked,
+            )
         if self._reading is not None:
             yield from figures.families(
                 self._reading, self._directory.current, subscriptions=self._subscriptions

@@ -16,6 +16,8 @@ from sqlalchemy import case, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from scheduler.bus.errors import BusError
+from scheduler.bus.interface import Bus
 from scheduler.database import Database
 from schemas.delivery_tables import DeliveryRow
 from schemas.tables import MeetingRow
@@ -24,6 +26,8 @@ FRESH_S: Final = 5.0
 _TIMEOUT_S: Final = 10.0
 #: The first scrape of a process may wait this long, so that it shows something.
 _FIRST_S: Final = 2.0
+_PARKED_EVERY_S: Final = 60.0
+_PARKED_MAX: Final = 100
 
 _TABLES: Final = MeetingRow.metadata.tables
 _MEETING: Final = _TABLES["meeting"]
@@ -79,8 +83,12 @@ class Reading:
 class Snapshot:
     """The last reading; started by the first scrape."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, bus: Bus) -> None:
         self._database = database
+        self._bus = bus
+        self._parked_s = float("-inf")
+        #: Messages that were given up, a hundred at most; None while nobody could tell.
+        self.parked: int | None = None
         self._task: asyncio.Task[None] | None = None
         self._read_s = float("-inf")
         self._tried_s = float("-inf")
@@ -109,7 +117,20 @@ class Snapshot:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    async def _look_for_parked(self) -> None:
+        """Count the parked messages now and then: looking takes them out for a moment."""
+        if time.monotonic() - self._parked_s < _PARKED_EVERY_S:
+            return
+        self._parked_s = time.monotonic()
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                self.parked = len(await self._bus.parked(limit=_PARKED_MAX))
+        except (BusError, TimeoutError) as error:
+            self.parked = None
+            log.info("parked messages could not be counted", error=str(error))
+
     async def _read(self) -> None:
+        await self._look_for_parked()
         try:
             async with asyncio.timeout(_TIMEOUT_S), self._database.connect() as connection:
                 self.reading = await read(connection, int(time.time()))

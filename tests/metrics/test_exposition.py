@@ -82,6 +82,7 @@ async def test_a_create_is_seen_in_counters_and_in_seats(run: World) -> None:
         assert reserved == 7
     assert value(found, "seatkeep_placement_active", pool="default") == 1
     assert value(found, "seatkeep_node_state", node="n0", state="active") == 1
+    assert value(found, "seatkeep_bus_parked_messages") == 0
 
 
 async def fresh(run: World) -> dict[str, Metric]:
