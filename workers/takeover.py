@@ -8,6 +8,7 @@ import gc
 import os
 import socket
 
+from scheduler import wording
 from scheduler.core import books, model
 from scheduler.directory_records import Directory
 from scheduler.ledger.interface import Ledger
@@ -38,6 +39,7 @@ async def take_over(
         booking_notice_s=settings.booking_notice_s,
     )
     shard.join_lease_ms = int(settings.join_lease_s * 1000)
+    shard.zone = wording.zone_of(settings.time_zone)
     shard.down = {
         node.id
         for node in directory.nodes.values()
