@@ -4,11 +4,11 @@ Owns options and output only; the operations are `scheduler.manage.node_life` an
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
-from scheduler.cli import entries, following, printing
+from scheduler.cli import entries, following, instants, printing
 from scheduler.cli.nodes import NameArgument, node
 from scheduler.cli.performing import JsonOption, operate
 from scheduler.manage import maintenance, node_life
@@ -27,7 +27,6 @@ windows = typer.Typer(help="Windows in which a node takes no meetings.", no_args
 node.add_typer(windows, name="maintenance")
 
 WaitOption = Annotated[bool, typer.Option("--wait", help="Show the progress until it is over.")]
-_FORMATS: Final = ["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d"]
 
 
 @node.command("drain")
@@ -110,11 +109,9 @@ def _begun(found: Emptying, *, wait: bool, json: bool) -> None:
 def maintenance_add(
     name: NameArgument,
     start: Annotated[
-        datetime | None, typer.Option("--from", formats=_FORMATS, help="UTC; default: now.")
-    ] = None,
-    until: Annotated[
-        datetime | None, typer.Option("--until", formats=_FORMATS, help="UTC.")
-    ] = None,
+        str, typer.Option("--from", help="Begin: now, 22:00 (UTC), 2026-12-01T22:00, +6d.")
+    ] = "now",
+    until: Annotated[str | None, typer.Option("--until", help="End: 2026-12-02, +8d.")] = None,
     minutes: Annotated[int | None, typer.Option(min=1, help="Instead of --until.")] = None,
     note: Annotated[str, typer.Option(help="What it is for.")] = "",
     *,
@@ -126,8 +123,8 @@ def maintenance_add(
     """
     if (until is None) == (minutes is None):
         printing.fail("say its end, with --until or with --minutes", code=printing.MISUSED)
-    begin = None if start is None else start.replace(tzinfo=UTC)
-    end = until.replace(tzinfo=UTC) if until is not None else None
+    begin = None if start == "now" else instants.instant(start)
+    end = None if until is None else instants.instant(until)
     if minutes is not None:
         end = (begin or datetime.now(UTC)) + timedelta(minutes=minutes)
     asked: Any = {"node": name, "start_at": begin, "end_at": end, "note": note}
