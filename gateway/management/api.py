@@ -30,6 +30,7 @@ from scheduler.manage.context import Context
 from scheduler.manage.idempotency import Repetitions
 from scheduler.manage.operation import Document, Operation
 from scheduler.manage.table import OPERATIONS
+from scheduler.metrics import names
 from schemas.management.paging import Listed
 
 ROOT: Final = "/api/v1"
@@ -116,6 +117,8 @@ class Management:
 
         begin_s = time.perf_counter()
         response = await problems.answered(work, operation=operation.name, request_id=request_id)
+        took_s = time.perf_counter() - begin_s
+        names.API_S.observe(took_s, operation.name, str(response.status))
         # Strangers could fill the log.
         if request.method not in _READS and audit.actor.get() != _NOBODY:
             log.info(
@@ -123,7 +126,7 @@ class Management:
                 operation=operation.name,
                 actor=audit.actor.get(),
                 status=response.status,
-                took_ms=round((time.perf_counter() - begin_s) * 1_000),
+                took_ms=round(took_s * 1_000),
             )
         return response
 

@@ -18,6 +18,11 @@ HTTP_FAILURES: Final = Counter(
     "Calls of the BigBlueButton API that were answered FAILED, by call and key.",
     ("call", "key"),
 )
+API_S: Final = Histogram(
+    "seatkeep_api_request_duration_seconds",
+    "Time from a request of the management API to its answer, by operation and HTTP status.",
+    ("operation", "status"),
+)
 DECISIONS: Final = Counter(
     "seatkeep_decisions",
     "What the placement worker decided, by outcome.",
@@ -67,6 +72,6 @@ NODE_CALL_S: Final = Histogram(
 )
 
 ALL: Final[tuple[Instrument, ...]] = (
-    *(HTTP_S, HTTP_FAILURES, DECISIONS, REFUSALS, EVICTIONS, COMMIT_S, BATCH, WAIT_S),
+    *(HTTP_S, HTTP_FAILURES, API_S, DECISIONS, REFUSALS, EVICTIONS, COMMIT_S, BATCH, WAIT_S),
     *(ACTIVE, EPOCH, ROLE, ATTEMPTS, ATTEMPT_S, NODE_CALL_S),
 )

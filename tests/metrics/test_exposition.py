@@ -85,6 +85,15 @@ async def test_a_create_is_seen_in_counters_and_in_seats(run: World) -> None:
     assert value(found, "seatkeep_bus_parked_messages") == 0
 
 
+async def test_requests_of_the_management_api_are_counted_by_operation(run: World) -> None:
+    labels = {"operation": "token.list", "status": "401"}
+    name = "seatkeep_api_request_duration_seconds_count"
+    before = value(await shown(run), name, **labels) or 0
+    async with run.session.get(run.origin + "/api/v1/tokens") as response:
+        assert response.status == 401
+    assert value(await shown(run), name, **labels) == before + 1
+
+
 async def fresh(run: World) -> dict[str, Metric]:
     """Scrape until the reading has seen the meeting."""
     async with asyncio.timeout(10):
