@@ -112,7 +112,7 @@ class Intake:
         What the database refuses as such must not hold up the others: each is tried alone, and
         rejected if it is the one.
         """
-        await self._know_subscriptions(messages)
+        await self._know_endpoints()
         failpoints.hit("d.before_store")
         while True:
             try:
@@ -142,11 +142,8 @@ class Intake:
             else:
                 message.ack()
 
-    async def _know_subscriptions(self, messages: Sequence[EventMessage]) -> None:
-        """Look for subscriptions that are newer than the directory at hand."""
-        known = self._directory.current.subscriptions
-        if all(message.body["subscription"] in known for message in messages):
-            return
+    async def _know_endpoints(self) -> None:
+        """Look whether the directory has changed: an endpoint hears all that is taken in later."""
         try:
             await self._directory.refresh()
         except (SQLAlchemyError, OSError) as error:

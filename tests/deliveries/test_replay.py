@@ -9,6 +9,7 @@ from scheduler import deliveries, endpoints
 from scheduler.checks import OperationError
 from scheduler.cli.deliveries import instant_ms
 from scheduler.deliveries import Progress, Wanted
+from scheduler.vault import Vault
 from tests.deliveries.office import Office
 from tests.deliveries.test_deliveries import all_over, states
 from tests.receiver import Behaviour, Receiver
@@ -169,6 +170,22 @@ async def test_a_ping_reaches_its_endpoint_alone(desk: Office, receiver: Receive
         await desk.until("delivery", all_over)
     assert receiver.at("/one")[0].headers["webhook-id"] == event_id
     assert receiver.at("/two") == []
+
+
+async def test_an_endpoint_hears_what_happens_right_after_it_was_added(
+    desk: Office, receiver: Receiver
+) -> None:
+    async with desk.delivering(), desk.relaying():
+        # Nobody has the worker look at the directory; by itself it would in a minute.
+        made = await endpoints.add(
+            desk.database,
+            Vault.from_settings(desk.settings),
+            subscription="acme",
+            url=receiver.url("/new"),
+        )
+        await endpoints.ping(desk.database, made.id)
+        await desk.outbox(desk.event("userLeft"))
+        await receiver.wait_for(2, "/new")
 
 
 def test_people_say_times_in_three_ways() -> None:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -147,12 +148,11 @@ class Watched:
     async def look_on(self) -> None:
         """Look until cancelled."""
         while True:
-            state = await overview.read(self._database)
-            (plan,) = state["subscriptions"]
-            self.held_max = max(self.held_max, plan["held"] + plan["overtime"])
-            for node in state["nodes"]:
-                used = node["held"] + node["overtime"]
-                self.node_held_max = max(self.node_held_max, used)
+            uses = (await overview.read(self._database, now_ms=time.time_ns() // 1_000_000)).uses
+            for plan in uses.subscriptions.values():
+                self.held_max = max(self.held_max, plan.held + plan.overtime)
+            for node in uses.nodes.values():
+                self.node_held_max = max(self.node_held_max, node.held + node.overtime)
             self.looks += 1
             await asyncio.sleep(0.2)
 

@@ -4,6 +4,7 @@ Owns that crossing, and the look at what is held. Used by the tests beside it.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -29,5 +30,6 @@ def wait(coroutine: Coroutine[Any, Any, T]) -> T:
 
 async def held(run: World) -> tuple[int, int]:
     """Return seats and meetings that all subscriptions hold together."""
-    plans = (await overview.read(run.database))["subscriptions"]
-    return sum(plan["held"] for plan in plans), sum(plan["meetings"] for plan in plans)
+    read = await overview.read(run.database, now_ms=time.time_ns() // 1_000_000)
+    plans = read.uses.subscriptions.values()
+    return sum(plan.held for plan in plans), sum(plan.meetings for plan in plans)
