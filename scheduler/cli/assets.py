@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from scheduler import asset_contents
-from scheduler.cli import printing
+from scheduler.cli import completing, printing
 from scheduler.cli.performing import JsonOption, operate
 from scheduler.cli.root import app
 from scheduler.manage import assets
@@ -21,7 +21,9 @@ asset = typer.Typer(
 )
 app.add_typer(asset, name="asset")
 
-_SubscriptionArgument = Annotated[str, typer.Argument(help="Slug of the subscription.")]
+_SubscriptionArgument = Annotated[
+    str, typer.Argument(help="Slug of the subscription.", autocompletion=completing.subscriptions)
+]
 _KindArgument = Annotated[str, typer.Argument(help=", ".join(asset_contents.KINDS))]
 _COLUMNS = ["kind", "media_type", "filename", "length_bytes", "updated", "path"]
 

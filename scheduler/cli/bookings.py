@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from scheduler.cli import instants, printing
+from scheduler.cli import completing, instants, printing
 from scheduler.cli.performing import JsonOption, operate
 from scheduler.cli.root import app
 from scheduler.manage import bookings
@@ -34,7 +34,9 @@ _COLUMNS: Final = ["id", "meeting_id", "credential", "node", "seats", "start", "
 
 @booking.command()
 def add(  # noqa: PLR0913  # each is an option
-    subscription: Annotated[str, typer.Argument(help="Whose seats.")],
+    subscription: Annotated[
+        str, typer.Argument(help="Whose seats.", autocompletion=completing.subscriptions)
+    ],
     meeting_id: Annotated[str, typer.Argument(help="The meetingID of the create to come.")],
     seats: Annotated[int, typer.Option(min=1, help="Seats.")],
     start: Annotated[str, typer.Option(help="Begin: 2026-11-22T14:30 (UTC), 14:30, +2h.")],

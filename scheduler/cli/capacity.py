@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from scheduler.cli import instants, printing
+from scheduler.cli import completing, instants, printing
 from scheduler.cli.performing import JsonOption, operate
 from scheduler.cli.root import app
 from scheduler.manage import bookings
@@ -100,7 +100,9 @@ def capacity(  # each is an option
 
 @app.command()
 def whatif(
-    subscription: Annotated[str, typer.Argument(help="Whose seats.")],
+    subscription: Annotated[
+        str, typer.Argument(help="Whose seats.", autocompletion=completing.subscriptions)
+    ],
     seats: Annotated[int, typer.Argument(min=1, help="How many.")],
     duration: Annotated[str, typer.Argument(help="How long: 90m, 1h30m.")] = "2h",
     start: Annotated[str | None, typer.Option(help="A booking for then; without: now.")] = None,

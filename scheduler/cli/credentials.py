@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from scheduler.cli import entries, printing
+from scheduler.cli import completing, entries, printing
 from scheduler.cli.performing import JsonOption, operate
 from scheduler.cli.root import app
 from scheduler.manage import credentials
@@ -37,7 +37,10 @@ _SWITCHES: Final = ("jsonp", "draft", "moderators_pass")
 
 @credential.command("add")
 def credential_add(
-    subscription: Annotated[str, typer.Argument(help="Slug of the subscription.")],
+    subscription: Annotated[
+        str,
+        typer.Argument(help="Slug of the subscription.", autocompletion=completing.subscriptions),
+    ],
     sub: Annotated[
         int | None, typer.Option(min=0, max=999, help="Number behind the slug: acme-5.")
     ] = None,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from scheduler.cli import entries, printing
+from scheduler.cli import completing, entries, printing
 from scheduler.cli.performing import JsonOption, operate
 from scheduler.cli.root import app
 from scheduler.manage import endpoints
@@ -41,7 +41,10 @@ _DAY_HOURS: Final = 24
 
 @endpoint.command("add")
 def endpoint_add(  # noqa: PLR0913  # each is an option
-    subscription: Annotated[str, typer.Argument(help="Slug of the subscription.")],
+    subscription: Annotated[
+        str,
+        typer.Argument(help="Slug of the subscription.", autocompletion=completing.subscriptions),
+    ],
     url: Annotated[str, typer.Argument(help="Where events go.")],
     dialect: Annotated[
         str,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from scheduler import checks
-from scheduler.cli import entries, printing
+from scheduler.cli import completing, entries, printing
 from scheduler.cli.performing import JsonOption, operate
 from scheduler.cli.root import app
 from scheduler.manage import nodes, pools
@@ -29,7 +29,9 @@ from schemas.management.pools import NewPool
 node = typer.Typer(help="BigBlueButton servers.", no_args_is_help=True)
 app.add_typer(node, name="node")
 
-NameArgument = Annotated[str, typer.Argument(help="Name of the node.")]
+NameArgument = Annotated[
+    str, typer.Argument(help="Name of the node.", autocompletion=completing.nodes)
+]
 WeightOption = Annotated[
     int | None, typer.Option(min=1, max=1_000, help="Share of the load, in percent.")
 ]

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from scheduler.cli import entries, printing
+from scheduler.cli import completing, entries, printing
 from scheduler.cli.performing import JsonOption, operate
 from scheduler.cli.root import app
 from scheduler.manage import pools
@@ -17,7 +17,9 @@ from schemas.management.pools import NewPool, PoolAsked, PoolChange, PoolShown
 pool = typer.Typer(help="Sets of nodes, with the customers they serve.", no_args_is_help=True)
 app.add_typer(pool, name="pool")
 
-NameArgument = Annotated[str, typer.Argument(help="Name of the pool.")]
+NameArgument = Annotated[
+    str, typer.Argument(help="Name of the pool.", autocompletion=completing.pools)
+]
 ModeOption = Annotated[str | None, typer.Option(help="spread or pack.")]
 KeepFreeOption = Annotated[
     str | None,

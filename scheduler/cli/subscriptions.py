@@ -10,7 +10,7 @@ import orjson
 import typer
 
 from scheduler import operations
-from scheduler.cli import entries, printing
+from scheduler.cli import completing, entries, printing
 from scheduler.cli.performing import JsonOption, operate
 from scheduler.cli.root import app
 from scheduler.manage import subscriptions
@@ -27,7 +27,9 @@ from schemas.management.subscriptions import (
 subscription = typer.Typer(help="Customers' contracts.", no_args_is_help=True)
 app.add_typer(subscription, name="subscription")
 
-SlugArgument = Annotated[str, typer.Argument(help="Slug of the subscription.")]
+SlugArgument = Annotated[
+    str, typer.Argument(help="Slug of the subscription.", autocompletion=completing.subscriptions)
+]
 NameOption = Annotated[str | None, typer.Option(help="Name of the customer.")]
 MoveOption = Annotated[
     str | None, typer.Option(help="Move it; only while it is off and nothing runs.")

@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from scheduler.cli import completing, examples, root
 from tests.cli.conftest import Place
+from tests.commands import run_command
 
 #: Made once: a hundred commands take a while.
 PROGRAM: Any = get_command(root.commands())
@@ -104,6 +105,28 @@ def test_names_are_completed_from_the_database(
     assert not (tmp_path / "none").exists()
     monkeypatch.setenv("SEATKEEP_PORT", "nonsense")
     assert complete("") == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("node maintenance add nod", "node-1"),
+        ("subscription set ac", "acme"),
+        ("pool show def", "default"),
+    ],
+)
+def test_arguments_complete_the_names_that_they_take(
+    place: Place, typed: str, completed: str
+) -> None:
+    words = f"seatkeep {typed}"
+    asked = {
+        "_SEATKEEP_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+        "SEATKEEP_DATA_DIR": str(place.directory / "data"),
+    }
+    result = run_command(directory=place.directory, environment=asked)
+    assert result.output.split() == [completed], result
 
 
 def test_a_shell_gets_its_completion(place: Place) -> None:
