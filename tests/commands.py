@@ -6,6 +6,7 @@ the logging, the garbage collector and the environment as they were; a process t
 so only what is about processes starts one. Called by every test that runs a command.
 """
 
+import contextvars
 import gc
 import os
 import subprocess
@@ -57,7 +58,10 @@ def run_inside(
         **(environment or {}),
     }
     with _ONE_AT_A_TIME, _as_it_was():
-        result = CliRunner().invoke(root.commands(), arguments, input=entered, env=given)
+        # In a context of its own: who acts is remembered there, and is nobody's once it has ended.
+        result = contextvars.copy_context().run(
+            CliRunner().invoke, root.commands(), arguments, input=entered, env=given
+        )
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Result(result.exit_code, result.stdout, result.stderr)

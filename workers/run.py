@@ -17,10 +17,8 @@ from scheduler import operations
 from scheduler.assembly import Assembly
 from scheduler.inbound import Inbound
 from scheduler.ledger.opening import open_ledger
-from scheduler.manage.table import WORK
 from scheduler.metrics import names
 from workers.deliveries import Deliveries
-from workers.jobs import Jobs
 from workers.observer import Observer
 from workers.placement import Parts, Placement
 from workers.recordings import Recordings
@@ -90,6 +88,10 @@ async def running(assembly: Assembly, roles: Sequence[str]) -> AsyncIterator[Pla
             await timers.start()
             stack.push_async_callback(timers.close)
         if "jobs" in roles:
+            # All that can be managed, with its models: a third of the start of a worker.
+            from scheduler.manage.table import WORK
+            from workers.jobs import Jobs
+
             jobs = Jobs(assembly, WORK)
             await jobs.start()
             stack.push_async_callback(jobs.close)

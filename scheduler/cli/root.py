@@ -4,6 +4,7 @@ Owns the entry point, the reading of settings, and the translation of operating 
 sentence and an exit code (0 done, 1 it did not work, 2 it was asked wrongly).
 """
 
+import gc
 import os
 import sys
 from collections.abc import Coroutine
@@ -26,6 +27,10 @@ Result = TypeVar("Result")
 
 #: Commands that end by themselves print their result; their log would only be in the way.
 _QUIET = frozenset({"manage", "migrate"})
+
+#: The commands of `processes`.
+_PROCESSES = frozenset({"up", "gateway", "worker", "migrate", "simulator"})
+_HELP = frozenset({"--help", "-h"})
 
 app = typer.Typer(
     help="Guaranteed seats in front of many BigBlueButton servers.",
@@ -114,4 +119,13 @@ def commands() -> typer.Typer:
 
 def main() -> None:
     """Run the command line."""
-    commands()()
+    gc.disable()  # see the package
+    if len(sys.argv) > 1 and sys.argv[1] in _PROCESSES and not _HELP & set(sys.argv):
+        # What runs for long, and is started often, needs no other command.
+        from scheduler.cli import processes  # noqa: F401
+
+        run_app = app
+    else:
+        run_app = commands()
+    gc.enable()
+    run_app()

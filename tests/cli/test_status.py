@@ -55,12 +55,12 @@ def test_a_pool_can_be_chosen_and_a_wrong_one_is_refused(place: Place) -> None:
 def test_problems_are_an_exit_code(place: Place) -> None:
     result = place.run("status", "--problems")
     assert result.exit_code == 1
-    [line] = result.output.splitlines()
-    assert line.startswith("problem  pool default: no worker has taken it yet")
+    # Other tests of this place add pools.
+    default, *_ = sorted(result.output.splitlines())
+    assert default.startswith("problem  pool default: no worker has taken it yet")
     found = place.run("status", "--problems", "--json")
     assert found.exit_code == 1
-    [problem] = json.loads(found.output)
-    assert problem["subject"] == "pool default"
+    assert "pool default" in [problem["subject"] for problem in json.loads(found.output)]
 
 
 def test_a_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,10 +24,17 @@ from tests.manage.customers.conftest import Office, office
 
 __all__ = ["office"]
 
-NOW_S = int(time.time())
-NOW_MS = NOW_S * 1_000
 HOUR_S = 3_600
 _TABLES = MeetingRow.metadata.tables
+
+
+def now_s() -> int:
+    """Of this test, not of the whole run: hours can lie between them."""
+    return int(time.time())
+
+
+def now_ms() -> int:
+    return now_s() * 1_000
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -55,13 +62,13 @@ async def house(office: Office) -> AsyncIterator[Office]:
             *(slug,), state=state, seats=seats, start_s=start_s, end_s=end_s, node_id=where
         )
 
-    await meeting("acme", "held", 5, NOW_S - 60, NOW_S + HOUR_S)
-    await meeting("acme", "overtime", 3, NOW_S - 2 * HOUR_S, NOW_S - HOUR_S)
+    await meeting("acme", "held", 5, now_s() - 60, now_s() + HOUR_S)
+    await meeting("acme", "overtime", 3, now_s() - 2 * HOUR_S, now_s() - HOUR_S)
     # Begins when the first has ended: both are never there at once.
-    await meeting("acme", "booked", 7, NOW_S + HOUR_S, NOW_S + 2 * HOUR_S)
-    await meeting("acme", "booked", 11, NOW_S + 3 * HOUR_S, NOW_S + 4 * HOUR_S)
-    await meeting("other", "held", 10, NOW_S - 60, NOW_S + 3 * HOUR_S)
-    await meeting("other", "booked", 2, NOW_S - 60, NOW_S + HOUR_S)
+    await meeting("acme", "booked", 7, now_s() + HOUR_S, now_s() + 2 * HOUR_S)
+    await meeting("acme", "booked", 11, now_s() + 3 * HOUR_S, now_s() + 4 * HOUR_S)
+    await meeting("other", "held", 10, now_s() - 60, now_s() + 3 * HOUR_S)
+    await meeting("other", "booked", 2, now_s() - 60, now_s() + HOUR_S)
     yield office
 
 
@@ -134,7 +141,7 @@ async def test_what_works_is_no_problem(house: Office) -> None:
     await _set(
         *(house.database, NodeRow.__tablename__),
         health="up",
-        answered_ms=NOW_MS,
+        answered_ms=now_ms(),
         version="3.0.4",
     )
     shown = await status.show(house.operator, StatusAsked())
@@ -146,7 +153,7 @@ async def test_what_works_is_no_problem(house: Office) -> None:
 async def test_what_is_wrong_is_said(house: Office) -> None:
     database = house.database
     await _set(database, NodeRow.__tablename__, health="down", health_reason="no answer", seats=5)
-    old_ms = NOW_MS - 2 * HOUR_S * 1_000
+    old_ms = now_ms() - 2 * HOUR_S * 1_000
     made = await endpoints.add(
         database, house.vault, subscription="acme", url="https://app.example.org/"
     )
@@ -156,7 +163,7 @@ async def test_what_is_wrong_is_said(house: Office) -> None:
             id=f"endpoint:{made.id}",
             failing_since_ms=old_ms,
             failures=9,
-            open_until_ms=NOW_MS + HOUR_S * 1_000,
+            open_until_ms=now_ms() + HOUR_S * 1_000,
         ),
     )
     await _put(
@@ -188,7 +195,7 @@ async def test_what_is_wrong_is_said(house: Office) -> None:
             pool="default",
             command=b"{}",
             at_ms=old_ms,
-            deadline_ms=NOW_MS + HOUR_S * 1_000,
+            deadline_ms=now_ms() + HOUR_S * 1_000,
         ),
     )
     shown = await status.show(house.operator, StatusAsked())
@@ -209,7 +216,7 @@ async def test_what_is_wrong_is_said(house: Office) -> None:
 
 async def test_nodes_that_nobody_polls_are_a_problem(house: Office) -> None:
     await _set(house.database, PoolRow.__tablename__, holder="host:1")
-    await _set(house.database, NodeRow.__tablename__, health="up", answered_ms=NOW_MS - 3_600_000)
+    await _set(house.database, NodeRow.__tablename__, health="up", answered_ms=now_ms() - 3_600_000)
     shown = await status.show(house.operator, StatusAsked())
     assert _subjects(shown) == ["node n1", "node n2"]
     assert "60 minutes" in shown.problems[0].detail
