@@ -3,6 +3,9 @@
 Owns one PostgreSQL and one RabbitMQ per test run, started when the first test asks and stopped by
 pid at the end. A missing server is a failure with a sentence, never a skip. Tests that kill a
 server use the same objects and leave them running, or build their own from `tests.services`.
+
+And the order: what mostly waits, for servers to come back and windows to end, comes first, so that
+it lies beside what mostly computes when files run side by side (`deploy/test`).
 """
 
 import os
@@ -20,7 +23,19 @@ from tests.services.rabbitmq import RabbitMQ
 
 DATABASE_URL = os.environ.get("SEATKEEP_TEST_DATABASE_URL", "")
 AMQP_URL = os.environ.get("SEATKEEP_TEST_AMQP_URL", "")
+TESTS = Path(__file__).parent
+WAITING = ("crash", "bus", "bench", "journeys", "contract")
 RABBITMQ4_ROOT = Path(__file__).parents[1] / ".cache" / "rabbitmq4"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order by package; the sort is stable, so that nothing else moves."""
+    rank = {package: place for place, package in enumerate(WAITING)}
+
+    def place(item: pytest.Item) -> int:
+        return rank.get(item.path.relative_to(TESTS).parts[0], len(rank))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

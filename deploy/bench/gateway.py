@@ -215,11 +215,12 @@ async def run(*, seconds: float) -> dict[str, Any]:
     )
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     figures: dict[str, Any] = {}
+    cases = _cases()
     try:
         # In turns, and the best of each: whatever else the machine does hits all cases alike.
         for _ in range(_ROUNDS):
-            for name in _cases():
-                found = await _child(runner.addresses[0][1], name, seconds / _ROUNDS)
+            for name, requests in cases.items():
+                found = await _measured(runner.addresses[0][1], requests, seconds / _ROUNDS)
                 best = figures.setdefault(name, found)
                 if found["rate_per_core"] > best["rate_per_core"]:
                     figures[name] = found
@@ -263,14 +264,11 @@ async def _bare(_request: web.Request) -> web.Response:
     return web.Response(body=b"<response/>")
 
 
-async def _child(port: int, name: str, seconds: float) -> dict[str, Any]:
+async def _measured(port: int, requests: list[bytes], seconds: float) -> dict[str, Any]:
     cpu_s = time.process_time()
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "deploy.bench.gateway", "load", str(port), name, str(seconds),
-        stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    output, _ = await child.communicate()
-    figures: dict[str, Any] = orjson.loads(output)
+    figures = await http_load.load_apart(
+        "127.0.0.1", port, requests, connections=_CONNECTIONS, seconds=seconds
+    )
     cpu_s = time.process_time() - cpu_s
     answered = sum(figures["statuses"].values())
     #: What one core of this process would do if it were never kept waiting.
@@ -278,19 +276,8 @@ async def _child(port: int, name: str, seconds: float) -> dict[str, Any]:
     return figures
 
 
-async def _load(port: int, name: str, seconds: float) -> dict[str, Any]:
-    return await http_load.load(
-        "127.0.0.1", port, _cases()[name], connections=_CONNECTIONS, seconds=seconds
-    )
-
-
 def main() -> None:
-    """Measure, or be the loading child."""
-    if sys.argv[1:2] == ["load"]:
-        port, name, seconds = int(sys.argv[2]), sys.argv[3], float(sys.argv[4])
-        figures = uvloop.run(_load(port, name, seconds))
-        sys.stdout.buffer.write(orjson.dumps(figures, option=orjson.OPT_NON_STR_KEYS))
-        return
+    """Measure and print."""
     measured = uvloop.run(run(seconds=float(sys.argv[1]) if sys.argv[1:] else 3.0))
     sys.stdout.write(orjson.dumps(measured, option=orjson.OPT_INDENT_2).decode() + "\n")
 

@@ -1,13 +1,17 @@
 """An HTTP load client: raw sockets, keep-alive, one request in flight per connection.
 
 Owns the measurement alone; it knows nothing of what it asks for. Called by the benchmarks, in a
-process of its own so that it does not share an event loop with the server.
+process of its own (`load_apart`) where the server runs in theirs.
 """
 
 import asyncio
+import sys
 import time
 from collections import Counter
 from typing import Any, Final, cast
+
+import orjson
+import uvloop
 
 #: Answers longer than this are not for this client.
 _ANSWER_BYTES_MAX: Final = 16_777_216
@@ -114,6 +118,25 @@ async def load(
     return _figures(tally, time.perf_counter() - started_s)
 
 
+async def load_apart(
+    host: str, port: int, requests: list[bytes], *, connections: int, seconds: float
+) -> dict[str, Any]:
+    """Do what `load` does in a process of its own, which imports nothing of the product.
+
+    Raises `RuntimeError` when that process fails; it has said why on standard error.
+    """
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", __name__, host, str(port), str(connections), str(seconds)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await child.communicate(orjson.dumps([request.decode() for request in requests]))
+    if child.returncode != 0:
+        raise RuntimeError(f"the load client ended with {child.returncode}")
+    figures: dict[str, Any] = orjson.loads(output)
+    return figures
+
+
 def _figures(tally: _Tally, elapsed_s: float) -> dict[str, Any]:
     took_s = sorted(tally.took_s)
     count = len(took_s)
@@ -128,3 +151,17 @@ def _figures(tally: _Tally, elapsed_s: float) -> dict[str, Any]:
 def get(path: str, *, host: str = "localhost") -> bytes:
     """Return a GET request as bytes."""
     return f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n\r\n".encode()
+
+
+def main() -> None:
+    """Be the process of `load_apart`."""
+    host, port, connections, seconds = sys.argv[1:]
+    requests = [request.encode() for request in orjson.loads(sys.stdin.buffer.read())]
+    figures = uvloop.run(
+        load(host, int(port), requests, connections=int(connections), seconds=float(seconds))
+    )
+    sys.stdout.buffer.write(orjson.dumps(figures, option=orjson.OPT_NON_STR_KEYS))
+
+
+if __name__ == "__main__":
+    main()

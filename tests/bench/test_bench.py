@@ -83,8 +83,20 @@ async def test_deliveries_are_measured_embedded(monkeypatch: pytest.MonkeyPatch)
     assert found["throughput_1_endpoint_per_event"]["per_s"] > 0
 
 
-async def test_the_gateway_benchmark_compares_with_a_bare_handler() -> None:
-    assert await gateway.run(seconds=0.1)
+async def test_the_gateway_benchmark_compares_with_a_bare_handler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gateway, "_ROUNDS", 1)
+    monkeypatch.setattr(gateway, "_GUESTS", 200)
+    found = await gateway.run(seconds=0.1)
+    assert found["bare"]["of_bare"] == 1
+    assert {case: set(figures["statuses"]) for case, figures in found.items()} == {
+        "bare": {"200"},
+        "join": {"302"},
+        "joinOfNewUsers": {"302"},
+        "isMeetingRunning": {"200"},
+        "getMeetings": {"200"},
+    }
 
 
 @pytest.mark.parametrize("measured", ["core", "ledger"])

@@ -87,7 +87,7 @@ def test_the_body_is_a_cloud_event() -> None:
 @pytest.mark.parametrize(
     ("entered", "fits"),
     [
-        (signed.new_secret(), True),
+        pytest.param(signed.new_secret(), True, id="a new one"),
         ("whsec_" + base64.b64encode(b"x" * 24).decode(), True),
         ("whsec_" + base64.b64encode(b"x" * 23).decode(), False),
         ("whsec_" + base64.b64encode(b"x" * 65).decode(), False),
