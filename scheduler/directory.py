@@ -5,7 +5,6 @@ version has moved. Never writes; knows nothing of meetings. The records are in `
 """
 
 import asyncio
-import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -142,8 +141,7 @@ class DirectoryWatch:
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait([task])
 
     async def refresh(self) -> None:
         """Look now, and load when the version has moved; raises what the database raises."""

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import coverage
 import pytest
 
 from tests.services import databases
@@ -36,6 +37,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return rank.get(item.path.relative_to(TESTS).parts[0], len(rank))
 
     items.sort(key=place)
+
+
+def pytest_sessionfinish() -> None:
+    """Write down what was covered; a process of pytest-xdist may be killed before its end."""
+    measuring = coverage.Coverage.current()
+    if measuring is not None:
+        measuring.save()
 
 
 @pytest.fixture(scope="session")

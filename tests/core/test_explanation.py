@@ -78,6 +78,17 @@ def test_the_least_full_node_is_named_first_with_its_rank() -> None:
     assert not any(told.passed)
 
 
+@pytest.mark.parametrize(("wished", "best"), [("eu", ["node-2"]), ("us", ["node-1", "node-2"])])
+def test_what_is_preferred_and_was_there_is_all_that_is_compared(
+    wished: str, best: list[str]
+) -> None:
+    pool = worlds.make_pool(
+        nodes=(20, 20), subscriptions=(80,), traits={2: Traits(tags=frozenset({"eu"}))}
+    )
+    told = why(pool, 5, prefers=frozenset({wished}))
+    assert [name for _, name, _ in told.best] == best
+
+
 def test_nodes_that_were_passed_over_are_counted_by_reason() -> None:
     pool = worlds.make_pool(nodes=(4, 20, 20, 20), subscriptions=(80,))
     pool.put_subscription(1, seats=80, node_tags=frozenset({"gpu"}))

@@ -190,6 +190,7 @@ async def running(
         await bus.start()
         stack.push_async_callback(bus.close)
         ledger = open_ledger(database, chosen)
+        stack.push_async_callback(ledger.close)
         placement = Placement(
             chosen, "default", parts=PlacementParts(bus, database, ledger, watch, client)
         )
