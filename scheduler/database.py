@@ -11,15 +11,11 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 import structlog
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, event, inspect, text
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
@@ -28,6 +24,10 @@ from scheduler.settings import Settings
 
 # Whoever has a database knows all of its tables.
 from schemas import delivery_tables, management_tables, migrations, tables  # noqa: F401
+
+if TYPE_CHECKING:
+    # Alembic is a tenth of a process's start, which only looks at the revision.
+    from alembic.config import Config
 
 CONNECT_TIMEOUT_S: Final = 5.0
 #: No statement of this engine may take longer; the migrations have a longer one.
@@ -105,10 +105,10 @@ class Database:
         async with self.write_lock, self._for_migrations() as connection:
             await connection.run_sync(_upgrade)
 
-    async def revisions(self) -> tuple[str | None, str | None]:
+    async def revisions(self) -> tuple[str | None, str]:
         """Return the revision of the tables and the newest one that this program knows."""
         async with self.connect() as connection:
-            return await connection.run_sync(_current_revision), _newest_revision()
+            return await connection.run_sync(_current_revision), migrations.NEWEST
 
     async def check(self) -> None:
         """Refuse a database that could lose what it acknowledged, or has other tables.
@@ -221,7 +221,9 @@ def sqlite_connection(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _configuration(connection: Connection | None = None) -> Config:
+def _configuration(connection: Connection) -> "Config":
+    from alembic.config import Config
+
     configuration = Config()
     configuration.set_main_option("script_location", str(Path(migrations.__file__).parent))
     configuration.set_main_option("path_separator", "os")
@@ -230,15 +232,15 @@ def _configuration(connection: Connection | None = None) -> Config:
 
 
 def _upgrade(connection: Connection) -> None:
+    from alembic import command
+
     command.upgrade(_configuration(connection), "head")
 
 
 def _current_revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-def _newest_revision() -> str | None:
-    return ScriptDirectory.from_config(_configuration()).get_current_head()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 _Rule = tuple[str, Callable[[str], bool], str]

@@ -39,10 +39,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
-def pytest_sessionfinish() -> None:
-    """Write down what was covered; a process of pytest-xdist may be killed before its end."""
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write down what was covered: a process of pytest-xdist may be killed before its end."""
     measuring = coverage.Coverage.current()
-    if measuring is not None:
+    if measuring is not None and hasattr(session.config, "workerinput"):
         measuring.save()
 
 

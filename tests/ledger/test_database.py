@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from alembic import autogenerate, command
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlmodel import SQLModel
 
 from scheduler import database as databases
 from scheduler.database import Database, UnfitDatabaseError
 from scheduler.settings import Settings
-from schemas import tables
+from schemas import migrations, tables
 from tests.services.postgresql import PostgreSQL
 
 PROGRAM = """
@@ -42,6 +43,15 @@ async def test_the_migrations_make_the_tables_that_the_program_uses(database: Da
     assert tables.MeetingRow.metadata is SQLModel.metadata
     async with database.begin() as connection:
         assert await connection.run_sync(_difference) == []
+
+
+async def test_the_newest_revision_is_the_one_that_is_named(database: Database) -> None:
+    def head(connection: Connection) -> str | None:
+        return ScriptDirectory.from_config(databases._configuration(connection)).get_current_head()
+
+    async with database.connect() as connection:
+        assert await connection.run_sync(head) == migrations.NEWEST
+    assert await database.revisions() == (migrations.NEWEST, migrations.NEWEST)
 
 
 async def test_migrating_again_changes_nothing(database: Database) -> None:
