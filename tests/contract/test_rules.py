@@ -226,7 +226,7 @@ def test_patterns_cannot_be_made_slow() -> None:
     text = f"create if welcome={'*a' * 500}b block logo\ncreate block {'*a' * 60}b"
     started_s = time.process_time()
     _applied(text, **{"welcome": "a" * 50_000, "a" * 50_000: "1", "logo": "x"})
-    assert time.process_time() - started_s < 1
+    assert time.process_time() - started_s < 5, "an exponent would never end"
 
 
 _names = st.sampled_from(

@@ -148,4 +148,4 @@ class TestForecast:
         verdict = refused(admission.decide(pool, command, NOW_S))
         took_s = time.process_time() - before_s
         assert verdict.detail.fits_at_s is not None
-        assert took_s < 0.05, "a bound with room for a busy machine; the benchmark has figures"
+        assert took_s < 0.5, "a bound with room for a busy machine; the benchmark has figures"

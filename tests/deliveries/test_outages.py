@@ -187,7 +187,7 @@ async def test_closing_does_not_wait_for_a_receiver_that_hangs(
         await receiver.wait_for(1)
         started_s = time.monotonic()
         await worker.close()
-        assert time.monotonic() - started_s < 2
+        assert time.monotonic() - started_s < 4, "the receiver is given up after 5"
     (row,) = await desk.rows("delivery")
     assert (row["state"], row["attempts"]) == ("queued", 0)
 

@@ -239,7 +239,7 @@ async def test_a_trickling_answer_ends_with_the_timeout(client: Outbound) -> Non
     outcome = await get(client, f"http://127.0.0.1:{port}/")
     server.close()
     assert outcome.ok
-    assert time.monotonic() - started_s < 2
+    assert time.monotonic() - started_s < 20, "the whole answer would take 200"
 
 
 def test_retry_after_is_read_as_seconds_or_as_a_date() -> None:

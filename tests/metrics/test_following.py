@@ -141,11 +141,11 @@ def test_switched_off_a_span_is_nothing() -> None:
     assert tracing.span("a") is tracing.span("b") is tracing.NOTHING
     assert tracing.traceparent() == ""
     assert tracing.headers() == {}
-    before = time.perf_counter()
+    before_s = time.process_time()
     for _ in range(10_000):
         with tracing.span("a"):
             pass
-    assert time.perf_counter() - before < 0.5
+    assert time.process_time() - before_s < 2
 
 
 def _id(reply: Reply) -> str:

@@ -177,7 +177,7 @@ async def test_silence_and_a_reset_leave_the_outcome_unknown(client: NodeClient)
         started_s = time.monotonic()
         with pytest.raises(NodeUnknown, match="no answer within"):
             await client.call(node, "create", [], timeout_s=0.2)
-        assert time.monotonic() - started_s < 1
+        assert time.monotonic() - started_s < 10, "the node hangs for 30"
     async with server(reset) as node:
         with pytest.raises(NodeUnknown):
             await client.call(node, "create", [("a", "b")], timeout_s=2, method="POST")

@@ -91,7 +91,7 @@ async def test_a_faulty_node_goes_down_and_lost_and_delays_no_other(
                 f["kind"] == "nodeSeen" and f["meetings"] for f in nodes_field.bus.facts[others:]
             )
         )
-        assert time.monotonic() - started_s < 2
+        assert time.monotonic() - started_s < 4, "a poll that hangs is given up after 5"
         await nodes_field.until(lambda: nodes_field.of_kind("nodeHealth", 1)[-1]["lost"])
         healths = [(f["up"], f["lost"]) for f in nodes_field.of_kind("nodeHealth", 1)]
         assert healths == [(True, False), (False, False), (False, True)]
@@ -167,4 +167,4 @@ async def test_closing_ends_polls_that_hang(nodes_field: Field) -> None:
         await nodes_field.until(lambda: bool(observer._running))
         started_s = time.monotonic()
         await observer.close()
-    assert time.monotonic() - started_s < 1
+    assert time.monotonic() - started_s < 4, "a poll that hangs is given up after 5"
