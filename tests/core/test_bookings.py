@@ -127,6 +127,16 @@ def test_a_booking_goes_to_the_node_that_is_named_or_nowhere() -> None:
     assert isinstance(unknown, Refused)
 
 
+def test_two_bookings_of_one_meeting_are_not_moved_into_each_other() -> None:
+    pool = worlds.make_pool()
+    booked(pool, "b", 5, hour(1))
+    assert isinstance(worlds.do(pool, Book("c", 1, "b", 5, hour(3))), Admitted)
+    refused = worlds.do(pool, Rebook("b", hour(2, hours=2), 5))
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.NOT_UNIQUE
+    assert isinstance(worlds.do(pool, Rebook("b", hour(2), 5)), Admitted)
+
+
 def test_what_was_never_booked_or_runs_is_not_moved() -> None:
     pool = worlds.make_pool()
     worlds.create(pool, "m", 5)

@@ -25,6 +25,15 @@ def brute_peak(held: list[Reservation], start_s: int, end_s: int) -> int:
     )
 
 
+def test_what_ends_is_free_from_that_second_on() -> None:
+    calendar = Calendar(50, NOW_S)
+    calendar.add(NOW_S, NOW_S + 2, 7)
+    calendar.advance(NOW_S + 1)
+    assert calendar.used_now == 7
+    calendar.advance(NOW_S + 2)
+    assert calendar.used_now == 0
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32))
 def test_peaks_equal_those_of_a_plain_list_at_every_step(seed: int) -> None:

@@ -112,6 +112,17 @@ def test_a_smaller_part_honours_what_there_is_and_binds_what_comes() -> None:
     assert isinstance(worlds.create(pool, "c", 20, credential=5), Admitted)
 
 
+def test_a_limit_of_meetings_alone_is_changed_and_counts_only_its_own() -> None:
+    pool = worlds.make_pool(nodes=(50,), subscriptions=(40,))
+    worlds.create(pool, "mine", 2, credential=5)
+    worlds.create(pool, "other", 2, credential=6)
+    pool.put_credential(5, meetings_max=1)
+    assert isinstance(worlds.create(pool, "a", 2, credential=5), Refused)
+    pool.put_credential(5, meetings_max=2)
+    assert isinstance(worlds.create(pool, "a", 2, credential=5), Admitted)
+    assert isinstance(worlds.create(pool, "b", 2, credential=5), Refused)
+
+
 def test_bookings_and_extensions_ask_the_credential_too() -> None:
     pool = worlds.make_pool(nodes=(50,), subscriptions=(40,), credentials={5: 10})
     worlds.create(pool, "a", 6, 1800, credential=5)

@@ -23,7 +23,10 @@ def play(seed: int, length: int) -> str:
     """Play a seeded story and return a digest of every verdict and of the final state."""
     chance = random.Random(seed)
     rules = Rules(mode=chance.choice(list(Mode)), keep_free=1, large_seats=7)
-    pool = worlds.make_pool(nodes=(20, 14, 9, 20), subscriptions=(40, 25), rules=rules)
+    pool = worlds.make_pool(
+        nodes=(20, 14, 9, 20), subscriptions=(40, 25), credentials={1: 18}, rules=rules
+    )
+    pool.put_credential(2, meetings_max=3)
     log = hashlib.sha256()
     for number in range(length):
         op = (

@@ -89,6 +89,14 @@ def test_what_is_preferred_and_was_there_is_all_that_is_compared(
     assert [name for _, name, _ in told.best] == best
 
 
+def test_a_booking_has_no_explanation() -> None:
+    pool = worlds.make_pool()
+    window = Window(NOW_S // 60 * 60 + 600, NOW_S // 60 * 60 + 1200)
+    verdict = admission.decide(pool, Book("b", 1, "b", 5, window), pool.now_s)
+    assert isinstance(verdict, Admitted)
+    assert explain(pool, verdict) is None
+
+
 def test_nodes_that_were_passed_over_are_counted_by_reason() -> None:
     pool = worlds.make_pool(nodes=(4, 20, 20, 20), subscriptions=(80,))
     pool.put_subscription(1, seats=80, node_tags=frozenset({"gpu"}))
@@ -107,6 +115,18 @@ def test_nodes_that_were_passed_over_are_counted_by_reason() -> None:
         "calendar": 0,
     }
     assert [entry[2] for entry in told.best] == [3, 4], "those that are made for such meetings"
+
+
+def test_no_more_nodes_are_named_than_help_behind_one_that_was_passed_over() -> None:
+    gpu = Traits(tags=frozenset({"gpu"}))
+    pool = worlds.make_pool(
+        nodes=(4, *[20] * 5), subscriptions=(80,), traits=dict.fromkeys(range(1, 7), gpu)
+    )
+    pool.put_subscription(1, seats=80, node_tags=gpu.tags)
+    told = why(pool, 5)
+    assert sum(told.passed) == 1
+    assert len(told.best) == NAMED
+    assert told.best[0][2] == told.node
 
 
 def test_a_full_and_a_booked_node_are_told_apart() -> None:
