@@ -62,13 +62,14 @@ async def house(office: Office) -> AsyncIterator[Office]:
             *(slug,), state=state, seats=seats, start_s=start_s, end_s=end_s, node_id=where
         )
 
-    await meeting("acme", "held", 5, now_s() - 60, now_s() + HOUR_S)
-    await meeting("acme", "overtime", 3, now_s() - 2 * HOUR_S, now_s() - HOUR_S)
+    begin_s = now_s()  # once: the windows meet to the second
+    await meeting("acme", "held", 5, begin_s - 60, begin_s + HOUR_S)
+    await meeting("acme", "overtime", 3, begin_s - 2 * HOUR_S, begin_s - HOUR_S)
     # Begins when the first has ended: both are never there at once.
-    await meeting("acme", "booked", 7, now_s() + HOUR_S, now_s() + 2 * HOUR_S)
-    await meeting("acme", "booked", 11, now_s() + 3 * HOUR_S, now_s() + 4 * HOUR_S)
-    await meeting("other", "held", 10, now_s() - 60, now_s() + 3 * HOUR_S)
-    await meeting("other", "booked", 2, now_s() - 60, now_s() + HOUR_S)
+    await meeting("acme", "booked", 7, begin_s + HOUR_S, begin_s + 2 * HOUR_S)
+    await meeting("acme", "booked", 11, begin_s + 3 * HOUR_S, begin_s + 4 * HOUR_S)
+    await meeting("other", "held", 10, begin_s - 60, begin_s + 3 * HOUR_S)
+    await meeting("other", "booked", 2, begin_s - 60, begin_s + HOUR_S)
     yield office
 
 
