@@ -26,7 +26,7 @@ from scheduler.settings import Settings
 from schemas import delivery_tables, management_tables, migrations, tables  # noqa: F401
 
 if TYPE_CHECKING:
-    # Alembic is a tenth of a process's start, which only looks at the revision.
+    # Alembic is 7 % of a process's start, which only looks at the revision.
     from alembic.config import Config
 
 CONNECT_TIMEOUT_S: Final = 5.0
