@@ -32,7 +32,7 @@ class Wanted:
         self, kind: EventKind, *, subscription: int, credential: int, external_id: str
     ) -> bool:
         """Tell whether an endpoint or a webhook may want it; raises `StoreDown`."""
-        for endpoint in self._parts.directory.current.endpoints_of(subscription):
+        for endpoint in self._parts.directory.current.endpoints_for(subscription, credential):
             form = endpoint.dialect
             if endpoint.enabled and catalogue.wants(
                 kind, endpoint.kinds, webhooks=form in OF_WEBHOOKS, draft=form == Dialect.DRAFT

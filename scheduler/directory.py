@@ -67,9 +67,6 @@ async def load_directory(database: Database, vault: Vault) -> Directory:
         )
         for pool_id in pools
     }
-    endpoints_of: dict[int, list[Endpoint]] = defaultdict(list)
-    for endpoint in endpoints.values():
-        endpoints_of[endpoint.subscription_id].append(endpoint)
     return Directory(
         version=version,
         pools=pools,
@@ -87,7 +84,6 @@ async def load_directory(database: Database, vault: Vault) -> Directory:
         },
         default_credential=next((c for c in credentials.values() if c.is_default), None),
         endpoints=endpoints,
-        _endpoints_of={key: tuple(found) for key, found in endpoints_of.items()},
     )
 
 

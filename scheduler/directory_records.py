@@ -194,11 +194,20 @@ class Directory:
     #: The one that owns the bare path.
     default_credential: Credential | None
     endpoints: Mapping[int, Endpoint]
-    _endpoints_of: Mapping[int, tuple[Endpoint, ...]]
+    #: By subscription and credential; None: those that hear of all credentials.
+    _endpoints_for: dict[tuple[int, int | None], list[Endpoint]] = field(
+        init=False, default_factory=dict
+    )
 
-    def endpoints_of(self, subscription_id: int) -> tuple[Endpoint, ...]:
-        """Return the endpoints of a subscription, switched off ones too."""
-        return self._endpoints_of.get(subscription_id, ())
+    def __post_init__(self) -> None:
+        for endpoint in self.endpoints.values():
+            key = (endpoint.subscription_id, endpoint.credential_id)
+            self._endpoints_for.setdefault(key, []).append(endpoint)
+
+    def endpoints_for(self, subscription_id: int, credential_id: int) -> tuple[Endpoint, ...]:
+        """Return the endpoints that may hear of a credential (0: none), switched off ones too."""
+        of_all = self._endpoints_for.get((subscription_id, None), ())
+        return (*of_all, *self._endpoints_for.get((subscription_id, credential_id), ()))
 
 
 def credential_name(slug: str, sub: int | None) -> str:

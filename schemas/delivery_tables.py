@@ -27,9 +27,11 @@ class DeliveryRow(SQLModel, table=True):
         Index(
             "ix_delivery_lane",
             "lane",
+            "state",
             "seq",
             **_only("state IN ('waiting', 'queued', 'sending')"),
         ),
+        Index("ix_delivery_finished_ms", "finished_ms", **_only("finished_ms IS NOT NULL")),
     )
 
     id: str = Field(primary_key=True, max_length=32)
@@ -54,7 +56,7 @@ class DeliveryRow(SQLModel, table=True):
     #: A worker that dies while sending loses its claim at this time.
     claimed_until_ms: int = Field(default=0, sa_type=BigInteger)
     created_ms: int = Field(sa_type=BigInteger)
-    finished_ms: int | None = Field(default=None, sa_type=BigInteger, index=True)
+    finished_ms: int | None = Field(default=None, sa_type=BigInteger)
     #: Why it is parked, in a few words; "" when it is not.
     parked_reason: str = Field(default="", max_length=64)
 

@@ -364,8 +364,10 @@ class OutboxRow(SQLModel, table=True):
     __tablename__ = "outbox"
     __table_args__ = (
         UniqueConstraint("meeting_id", "fact"),
-        # Holds next to nothing: what is found here are events on their way to the deliveries.
-        Index("ix_outbox_unexpanded", "meeting_id", **_only("expanded_ms IS NULL")),
+        # Hold next to nothing: what is found here are events on their way to the deliveries.
+        Index("ix_outbox_unpublished", "seq", **_only("published_ms IS NULL")),
+        Index("ix_outbox_unexpanded", "meeting_id", "seq", **_only("expanded_ms IS NULL")),
+        Index("ix_outbox_published_ms", "published_ms", **_only("published_ms IS NOT NULL")),
         {"sqlite_autoincrement": True},  # a number is never given out twice, rows deleted or not
     )
 
@@ -385,6 +387,6 @@ class OutboxRow(SQLModel, table=True):
     body: bytes = Field(sa_type=LargeBinary)
     at_ms: int = Field(sa_type=BigInteger)
     #: When the relay handed it to the bus; NULL means not yet.
-    published_ms: int | None = Field(default=None, sa_type=BigInteger, index=True)
+    published_ms: int | None = Field(default=None, sa_type=BigInteger)
     #: When its deliveries were stored; NULL means not yet.
     expanded_ms: int | None = Field(default=None, sa_type=BigInteger)

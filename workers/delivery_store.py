@@ -146,6 +146,7 @@ class DeliveryStore:
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[AsyncConnection]:
         async with self._database.write_lock, self._database.begin() as connection:
+            await bulk.by_index(connection)
             yield connection
 
     async def next_due_ms(self) -> int | None:

@@ -22,6 +22,7 @@ from schemas.delivery_tables import DeliveryRow
 ROWS_MAX: Final = 500
 #: Meetings whose forgotten events are looked for at a time.
 MEETINGS_MAX: Final = 100
+_NO_END: Final = 2**63 - 1
 _TABLES: Final = DeliveryRow.metadata.tables
 _DELIVERY: Final = _TABLES["delivery"]
 _OUTBOX: Final = _TABLES["outbox"]
@@ -49,16 +50,20 @@ class IntakeStore:
         now_ms: int,
         meetings: Collection[str] = (),
     ) -> set[str]:
-        """Take in events, and what the outbox holds of their meetings, and of these `meetings`.
+        """Take in events, those of their meetings before them, and all of `meetings`.
 
-        What is there already (same target and event) is left alone. Returns the ids of those
-        `events` that make no sense; one of the outbox that makes none is given up.
+        What comes behind the events is left to the bus: with it a transaction, and the lock of its
+        lanes, would last as long as the backlog. What is there already (same target and event) is
+        left alone. Returns the ids of those `events` that make no sense; one of the outbox that
+        makes none is given up.
         """
         concerned = sorted({event["meeting"] for event in events}.union(meetings))
         async with self._database.write_lock, self._database.begin() as connection:
+            await bulk.by_index(connection)
             await lanes.lock(connection, concerned)
             handed = {event["id"]: event for event in events}
-            unexpanded = await _unexpanded(connection, concerned, handed)
+            last = None if meetings else max(int(event["seq"]) for event in events)
+            unexpanded = await _unexpanded(connection, concerned, handed, last)
             stale = await _expanded(connection, [i for i in handed if i not in unexpanded])
             for event_id in stale:
                 del handed[event_id]
@@ -107,9 +112,9 @@ class IntakeStore:
 
 
 async def _unexpanded(
-    connection: AsyncConnection, meetings: Sequence[str], handed: Collection[str]
+    connection: AsyncConnection, meetings: Sequence[str], handed: Collection[str], last: int | None
 ) -> dict[str, dict[str, Any]]:
-    """Return the events of these meetings that have no deliveries yet, in their order.
+    """Return the events of these meetings up to `last` that have no deliveries yet, in order.
 
     Of those at hand only what tells them apart: their bodies are there.
     """
@@ -117,9 +122,9 @@ async def _unexpanded(
     found = await connection.execute(
         text(
             "SELECT seq, event_id FROM outbox WHERE expanded_ms IS NULL"  # noqa: S608
-            f" AND meeting_id IN (SELECT value FROM {listed}) ORDER BY seq"
+            f" AND meeting_id IN (SELECT value FROM {listed}) AND seq <= :last ORDER BY seq"
         ),
-        {"texts": argument},
+        {"texts": argument, "last": _NO_END if last is None else last},
     )
     events: dict[str, dict[str, Any]] = {
         event_id: {"id": event_id, "seq": int(seq)} for seq, event_id in found

@@ -65,7 +65,7 @@ def expand(
     )
     writer = _Writer(shown, directory, domain, now_ms)
     rows = _Rows(event, now_ms=now_ms, first_step_s=first_step_s)
-    for endpoint in directory.endpoints_of(event["subscription"]):
+    for endpoint in directory.endpoints_for(event["subscription"], event["credential"]):
         if _wants(endpoint, event, kind):
             form = Dialect(endpoint.dialect)
             rows.add(
@@ -136,8 +136,6 @@ def _wants(endpoint: Endpoint, event: Event, kind: EventKind) -> bool:
         return False
     if kind is EventKind.PING:
         return endpoint.enabled and bool(event["data"]["endpoint"] == endpoint.id)
-    if endpoint.credential_id is not None and endpoint.credential_id != event["credential"]:
-        return False
     if endpoint.external_id is not None and endpoint.external_id != event["meeting_id"]:
         return False
     form = endpoint.dialect

@@ -1,9 +1,10 @@
 """The role `relay`: takes events from the outbox to the bus.
 
 Owns the order (that of the outbox) and the rule that a row is marked only once the event is safe
-elsewhere: a crash before that publishes again, with the same event id. A broker's confirm is safe;
-the in-process bus is not, so there the delivery worker marks what it has stored. Runs beside the
-placement worker, which wakes it after each commit, or alone.
+elsewhere: a crash before that publishes again, with the same event id. The delivery worker marks
+what it has stored, most often a moment later; what it leaves is marked here, if a broker confirmed
+it: the in-process bus is not safe. Runs beside the placement worker, which wakes it after each
+commit, or alone.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ import orjson
 import structlog
 from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from scheduler import failpoints
 from scheduler.bus.errors import BusError
@@ -25,8 +27,10 @@ from schemas.tables import OutboxRow
 
 #: Events per publication.
 CHUNK_EVENTS_MAX: Final = 500
-#: Events that the in-process bus may hold before the relay waits for the delivery worker.
+#: Events that the bus may hold before the relay waits for the delivery worker, or marks them.
 HANDED_EVENTS_MAX: Final = 5_000
+#: Time for the delivery worker to mark what a broker has.
+MARK_AFTER_MS: Final = 5_000
 #: Without a wake-up the outbox is looked at this often; after a failure too.
 IDLE_S: Final = 0.5
 #: One turn may take this long.
@@ -55,8 +59,8 @@ class Relay:
     ) -> None:
         #: The in-process bus dies with the process: the mark is left to the delivery worker.
         self._unsafe_bus = settings.embedded_bus
-        #: Events that the in-process bus holds, by sequence number.
-        self._handed: set[int] = set()
+        #: When the bus took events that are not marked yet, in ms by sequence number.
+        self._handed: dict[int, int] = {}
         self._database = database
         self._bus = bus
         self._now_ms = now_ms
@@ -104,43 +108,61 @@ class Relay:
             return
 
     async def relay_once(self) -> int:
-        """Publish the oldest unpublished events and mark them; return how many there were."""
+        """Publish the oldest unpublished events; return how many there were."""
         statement = (
-            select(_OUTBOX.c.seq, _OUTBOX.c.body)
+            select(_OUTBOX.c.seq)
             .where(_OUTBOX.c.published_ms.is_(None))
             .order_by(_OUTBOX.c.seq)
             .limit(CHUNK_EVENTS_MAX + len(self._handed))
         )
         async with self._database.connect() as connection:
-            rows = list((await connection.execute(statement)).all())
-        if self._unsafe_bus:
-            self._handed.intersection_update(seq for seq, _ in rows)
-            room = HANDED_EVENTS_MAX - len(self._handed)
-            rows = [row for row in rows if row[0] not in self._handed][: max(0, room)]
-        if not rows:
-            return 0
-        seqs = [int(seq) for seq, _ in rows]
-        await self._bus.publish_events([_event(int(seq), body) for seq, body in rows])
-        failpoints.hit("r.before_mark")
-        if self._unsafe_bus:
-            self._handed.update(seqs)
-        else:
-            await self._mark(seqs)
-        return len(rows)
+            unmarked = list((await connection.execute(statement)).scalars())
+            known = set(unmarked)
+            self._handed = {seq: at_ms for seq, at_ms in self._handed.items() if seq in known}
+            room = min(CHUNK_EVENTS_MAX, HANDED_EVENTS_MAX - len(self._handed))
+            fresh = [seq for seq in unmarked if seq not in self._handed][: max(0, room)]
+            events = await _events(connection, fresh) if fresh else []
+        if events:
+            await self._bus.publish_events(events)
+            failpoints.hit("r.before_mark")
+            self._handed.update(dict.fromkeys(fresh, self._now_ms()))
+        if not self._unsafe_bus:
+            await self._mark()
+        return len(events)
 
-    async def _mark(self, seqs: Sequence[int]) -> None:
-        statement = (
-            update(_OUTBOX)
-            # Where the delivery worker was faster there is nothing left to note.
+    async def _mark(self) -> None:
+        """Mark what the delivery worker has not marked for a while, and make room for a chunk.
+
+        What the worker is about to mark at this moment is locked, and left to it.
+        """
+        since_ms = self._now_ms() - MARK_AFTER_MS
+        over = len(self._handed) + CHUNK_EVENTS_MAX - HANDED_EVENTS_MAX
+        seqs = [
+            seq
+            for number, (seq, at_ms) in enumerate(self._handed.items())
+            if number < over or at_ms <= since_ms
+        ][:CHUNK_EVENTS_MAX]
+        if not seqs:
+            return
+        mine = (
+            select(_OUTBOX.c.seq)
             .where(_OUTBOX.c.seq.in_(seqs), _OUTBOX.c.published_ms.is_(None))
-            .values(published_ms=self._now_ms())
+            .order_by(_OUTBOX.c.seq)
+            .with_for_update(skip_locked=True)
         )
         async with self._database.write_lock, self._database.begin() as connection:
-            await connection.execute(statement)
+            found = list((await connection.execute(mine)).scalars())
+            await connection.execute(
+                update(_OUTBOX).where(_OUTBOX.c.seq.in_(found)).values(published_ms=self._now_ms())
+            )
+        for seq in found:
+            del self._handed[seq]
 
 
-def _event(seq: int, body: bytes) -> dict[str, Any]:
-    """Return an event of the outbox with its sequence number."""
-    event: dict[str, Any] = orjson.loads(body)
-    event["seq"] = seq
-    return event
+async def _events(connection: AsyncConnection, seqs: Sequence[int]) -> list[dict[str, Any]]:
+    """Return events of the outbox with their sequence numbers."""
+    statement = (
+        select(_OUTBOX.c.seq, _OUTBOX.c.body).where(_OUTBOX.c.seq.in_(seqs)).order_by(_OUTBOX.c.seq)
+    )
+    rows = await connection.execute(statement)
+    return [orjson.loads(body) | {"seq": int(seq)} for seq, body in rows]

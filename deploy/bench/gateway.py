@@ -112,7 +112,6 @@ def _directory() -> Directory:
         credential_by_host={},
         default_credential=credential,
         endpoints={},
-        _endpoints_of={},
     )
 
 

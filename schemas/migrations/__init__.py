@@ -3,4 +3,4 @@
 from typing import Final
 
 #: The last one. Every start of a process compares it with the database's.
-NEWEST: Final = "0004"
+NEWEST: Final = "0005"

@@ -300,12 +300,31 @@ async def test_the_outbox_keeps_an_event_until_the_in_process_bus_is_rid_of_it(
     assert await relay.relay_once() == 0
 
 
-async def test_the_relay_marks_what_a_broker_has_confirmed(desk: Office) -> None:
+async def test_the_relay_marks_what_a_broker_has_confirmed_and_nobody_has_taken_in(
+    desk: Office,
+) -> None:
     await desk.outbox(desk.event(), desk.event())
     settings = desk.settings.model_copy(update={"amqp_url": _Secret("amqp://broker")})
-    relay = Relay(settings, desk.database, desk.bus)
+    relay = Relay(settings, desk.database, desk.bus, now_ms=desk.clock)
     assert [await relay.relay_once(), await relay.relay_once()] == [2, 0]
+    # Mostly the delivery worker is faster, and a row is written once instead of twice.
+    assert not any(row["published_ms"] for row in await desk.rows("outbox"))
+    desk.clock.forward(5)
+    assert await relay.relay_once() == 0
     assert all(row["published_ms"] for row in await desk.rows("outbox"))
+
+
+async def test_a_full_bus_makes_the_relay_mark_at_once(
+    desk: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.relay.HANDED_EVENTS_MAX", 2)
+    monkeypatch.setattr("workers.relay.CHUNK_EVENTS_MAX", 1)
+    await desk.outbox(*(desk.event() for _ in range(3)))
+    settings = desk.settings.model_copy(update={"amqp_url": _Secret("amqp://broker")})
+    relay = Relay(settings, desk.database, desk.bus, now_ms=desk.clock)
+    assert [await relay.relay_once() for _ in range(4)] == [1, 1, 1, 0]
+    rows = sorted(await desk.rows("outbox"), key=lambda row: row["seq"])
+    assert [bool(row["published_ms"]) for row in rows] == [True, True, False]
 
 
 async def test_events_leave_at_once_at_two_hundred_a_second(

@@ -73,10 +73,9 @@ async def test_everything_is_found_by_each_of_its_names(
     assert credential.secrets == ("secret-None",)
     assert directory.credential_by_host == {"bbb.acme.example": credential}
     assert directory.credentials[credential.id] is credential
-    assert [endpoint.url for endpoint in directory.endpoints_of(acme.id)] == [
-        "https://app.example/hook"
-    ]
-    assert directory.endpoints_of(99) == ()
+    heard = directory.endpoints_for(acme.id, credential.id)
+    assert [endpoint.url for endpoint in heard] == ["https://app.example/hook"]
+    assert directory.endpoints_for(99, credential.id) == ()
 
 
 async def test_the_number_of_a_credential_may_have_leading_zeros(

@@ -62,7 +62,7 @@ async def test_an_endpoint_is_added_and_described(database: Database, vault: Vau
     }
     assert await endpoints.describe(database, subscription="other") == []
     directory = await load_directory(database, vault)
-    (seen,) = directory.endpoints_of(directory.subscription_by_slug["acme"].id)
+    (seen,) = directory.endpoints.values()
     assert (seen.external_id, seen.ordering, seen.own_secrets) == ("room-42", "relaxed", False)
     assert seen.kinds == {"meetingEnded", "userLeft"}
     secret = recipients.secrets(directory, f"endpoint:{seen.id}", 0)

@@ -52,7 +52,6 @@ def directory(*endpoints: Endpoint, plan: Subscription | None = None) -> Directo
         subscriptions={1: plan}, subscription_by_slug={"acme": plan},
         credentials={5: five, 1: credential(plan)}, credential_by_name={}, credential_by_host={},
         default_credential=None, endpoints={e.id: e for e in endpoints},
-        _endpoints_of={1: endpoints},
     )  # fmt: skip
 
 
