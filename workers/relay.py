@@ -18,7 +18,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from scheduler import failpoints
+from scheduler import bulk, failpoints
 from scheduler.bus.errors import BusError
 from scheduler.bus.interface import Bus
 from scheduler.database import Database
@@ -161,6 +161,7 @@ class Relay:
 
 async def _events(connection: AsyncConnection, seqs: Sequence[int]) -> list[dict[str, Any]]:
     """Return events of the outbox with their sequence numbers."""
+    await bulk.by_index(connection)
     statement = (
         select(_OUTBOX.c.seq, _OUTBOX.c.body).where(_OUTBOX.c.seq.in_(seqs)).order_by(_OUTBOX.c.seq)
     )

@@ -89,7 +89,7 @@ class Sender:
             total_max=settings.deliveries_max, per_target_max=settings.deliveries_per_target_max
         )
         self.breakers = Breakers()
-        self._random = random.SystemRandom()
+        self._random = random.Random()  # noqa: S311  # spreads retries, keeps no secret
         self._woken = asyncio.Event()
         #: There is something new in the table.
         self._told = False

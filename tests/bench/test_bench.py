@@ -74,6 +74,7 @@ async def test_ledger_and_bus_are_measured() -> None:
 
 async def test_deliveries_are_measured_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deliveries, "HANG_S", 1.0)
+    monkeypatch.setattr(deliveries, "ROUNDS", 1)
     monkeypatch.setattr(deliveries, "ENDPOINTS", 12)
     found = await deliveries.run(seconds=0.5)
     assert found["latency"]["deliveries"] == 100
