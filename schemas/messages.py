@@ -206,6 +206,8 @@ class SeenUser(TypedDict):
     moderator: bool
     #: How often the person is there (tabs, devices), when that is not once.
     visits: NotRequired[int]
+    #: Only when the subscription wants names.
+    name: NotRequired[str]
 
 
 class SeenMeeting(TypedDict):

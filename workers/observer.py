@@ -15,12 +15,14 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from scheduler.bus.interface import Bus
+from scheduler.database import Database
 from scheduler.directory import DirectoryWatch
 from scheduler.directory_records import Node
 from scheduler.inbound import Inbound
 from scheduler.nodes import NodeClient
 from scheduler.settings import Settings
 from workers import node_health
+from workers.naming import Naming
 from workers.node_hooks import NodeHooks
 from workers.poller import NodePoller
 
@@ -43,12 +45,15 @@ class Observer:
         nodes: NodeClient,
         *,
         inbound: Inbound | None = None,
+        database: Database | None = None,
     ) -> None:
         self._settings = settings
         self._pool_name = pool_name
         self._directory = directory
         self._bus = bus
         self._nodes = nodes
+        #: None: nobody is named in what polls tell.
+        self._database = database
         self._pollers: dict[int, NodePoller] = {}
         #: None: nodes do not tell us anything, so polls do it alone.
         self._hooks: NodeHooks | None = None
@@ -103,6 +108,7 @@ class Observer:
                 pool=self._pool_name,
                 bus=self._bus,
                 client=self._nodes,
+                naming=self._naming(),
             )
             spread = timedelta(seconds=self._random.uniform(0, min(1.0, interval_s)))
             self._timetable.add_job(
@@ -121,6 +127,9 @@ class Observer:
                     id=f"hook {node_id}",
                     next_run_time=datetime.now(UTC) + spread,
                 )
+
+    def _naming(self) -> Naming | None:
+        return None if self._database is None else Naming(self._database, self._directory)
 
     def _on_view(self, view: dict[str, Any]) -> None:
         """Take note of nodes that told us something."""

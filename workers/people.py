@@ -9,7 +9,7 @@ from typing import Final
 from schemas.events import EventKind
 from schemas.messages import Pushed, SeenMeeting
 from schemas.values import EndReason
-from workers.live import About, Live, user_key
+from workers.live import NOTHING, About, Live, user_key
 from workers.presence import Presence
 from workers.shard import Shard, Turn
 
@@ -32,7 +32,8 @@ def listed(shard: Shard, turn: Turn, item: Live, seen: SeenMeeting, *, as_of_ms:
         if changes:
             if found is not None:
                 person.moderator = found["moderator"]
-            shard.person_changed(turn, item, user, changes, at_ms=as_of_ms)
+            about = About(name=found.get("name", "")) if found else NOTHING
+            shard.person_changed(turn, item, user, changes, at_ms=as_of_ms, about=about)
     _connected(shard, item, before)
 
 

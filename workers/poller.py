@@ -9,7 +9,7 @@ Driven by the observer, one call of `poll` at a time.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 import structlog
@@ -30,6 +30,7 @@ from schemas.messages import (
     SeenUser,
 )
 from workers import node_health
+from workers.naming import Naming
 from workers.node_health import NodeHealthTracker
 
 #: Facts and views that did not change are sent again after these times.
@@ -44,6 +45,8 @@ SNAPSHOT_REFRESH_S: Final = 10.0
 PUBLISH_TIMEOUT_S: Final = 10.0
 #: Longer lists are read in a thread, so that nobody else waits.
 _INLINE_MEETINGS_MAX: Final = 50
+#: Longer names are cut, characters.
+_NAME_MAX: Final = 255
 
 log = structlog.get_logger(__name__)
 
@@ -59,12 +62,15 @@ class NodePoller:
         pool: str,
         bus: Bus,
         client: nodes.NodeClient,
+        naming: Naming | None = None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node_id = node_id
         self._pool = pool
         self._bus = bus
         self._client = client
+        #: None: nobody is named.
+        self._naming = naming
         self._monotonic_s = monotonic_s
         self._timeout_s = min(settings.node_timeout_s, settings.poll_interval_s)
         self.health = NodeHealthTracker(
@@ -114,7 +120,8 @@ class NodePoller:
             if people != self._people:
                 self.moved_since_ms = self._as_of_ms
             self._people, self._as_of_ms = people, as_of_ms
-            seen = self._seen_fact(as_of_ms, ours)
+            named = await self._naming.among(ours) if self._naming is not None else set()
+            seen = self._seen_fact(as_of_ms, ours, named)
             if seen is not None:
                 facts.append(seen)
         if facts and await self._publish(node, facts):
@@ -198,14 +205,16 @@ class NodePoller:
             return None
         return fact
 
-    def _seen_fact(self, as_of_ms: int, ours: dict[str, MeetingSeen]) -> NodeSeen | None:
+    def _seen_fact(
+        self, as_of_ms: int, ours: dict[str, MeetingSeen], named: Collection[str]
+    ) -> NodeSeen | None:
         """Return what was seen if it changed, awaits its confirmation, or was told long ago."""
         meetings: list[SeenMeeting] = [
             {
                 "meeting": meeting_id,
                 "running": meeting.running,
                 "ended": meeting.ended,
-                "users": _users(meeting),
+                "users": _users(meeting, named=meeting_id in named),
             }
             for meeting_id, meeting in sorted(ours.items())
         ]
@@ -268,13 +277,17 @@ def _told(health: NodeHealth) -> tuple[object, ...]:
     )
 
 
-def _users(meeting: MeetingSeen) -> list[SeenUser]:
+def _users(meeting: MeetingSeen, *, named: bool) -> list[SeenUser]:
     """Return who is in a meeting; who is there more than once with the number of times."""
-    visits = Counter(one.get("userID", "") for one in meeting.fields.get("attendees", ()))
+    attendees = meeting.fields.get("attendees", ())
+    visits = Counter(one.get("userID", "") for one in attendees)
+    names = {one.get("userID", ""): one.get("fullName", "") for one in attendees if named}
     users: list[SeenUser] = []
     for user, moderator in sorted(meeting.users.items()):
         seen: SeenUser = {"user": user, "moderator": moderator}
         if visits[user] > 1:
             seen["visits"] = visits[user]
+        if names.get(user):
+            seen["name"] = names[user][:_NAME_MAX]
         users.append(seen)
     return users

@@ -73,6 +73,7 @@ async def running(assembly: Assembly, roles: Sequence[str]) -> AsyncIterator[Pla
             observer = Observer(
                 *(settings, settings.pool, assembly.directory, assembly.bus, assembly.client),
                 inbound=inbound,
+                database=assembly.database,
             )
             await observer.start()
             stack.push_async_callback(observer.close)

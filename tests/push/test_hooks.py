@@ -174,13 +174,24 @@ async def test_what_nobody_wants_is_not_written(tmp_path: Path) -> None:
         assert await made.kinds("meetingCreated") == ["userJoined", "userAudioMuted"]
 
 
-async def test_names_are_kept_only_where_the_subscription_wants_them(tmp_path: Path) -> None:
-    async with house(tmp_path) as made:
+@pytest.mark.parametrize("push", [True, False], ids=["pushed", "polled"])
+async def test_names_are_kept_only_where_the_subscription_wants_them(
+    tmp_path: Path, *, push: bool
+) -> None:
+    async with house(tmp_path, push=push, poll_interval_s=60 if push else 0.2) as made:
         await _listen(made, names=True)
         await made.create("room")
         node_id = await made.node_id("room")
         await made.control("POST", f"meetings/{node_id}/users", **ADA)
         assert (await made.fact("userJoined"))["user_name"] == "Ada Lovelace"
+        database = made.assembly.database
+        await operations.change_subscription(database, "acme", event_names=False)
+        await made.assembly.directory.refresh()
+        await made.control("POST", f"meetings/{node_id}/users", userID="bob", fullName="Bob")
+        told = await made.told("userJoined", "userJoined")
+        assert [event["user_name"] for event in told if event["kind"] == "userJoined"] == [
+            *("Ada Lovelace", ""),
+        ]
 
 
 async def test_people_in_a_room_of_a_meeting_are_not_people_of_the_meeting(tmp_path: Path) -> None:
