@@ -9,7 +9,7 @@ import orjson
 import pytest
 from sqlalchemy import text, update
 
-from scheduler import lanes
+from scheduler import bulk, lanes
 from scheduler.bus.interface import EventConsumer, EventMessage
 from tests.deliveries.office import TABLES, Office, office
 from tests.deliveries.test_deliveries import all_over
@@ -87,6 +87,38 @@ async def test_an_event_brings_those_before_it_along(desk: Office, receiver: Rec
         await receiver.wait_for(5)
     assert [r.query["userID"] for r in receiver.requests] == [f"u{number}" for number in range(5)]
     assert all(row["expanded_ms"] for row in await desk.rows("outbox"))
+
+
+async def test_an_event_leaves_those_behind_it_to_the_bus(desk: Office, receiver: Receiver) -> None:
+    # Else the first one of a backlog takes in all of it, and the lanes are locked meanwhile.
+    await desk.endpoint(receiver.url())
+    await desk.outbox(*[desk.event(user_id=f"u{number}") for number in range(5)])
+    rows = sorted(await desk.rows("outbox"), key=lambda row: int(row["seq"]))
+    async with desk.delivering():
+        for handed, expected in ((1, 2), (3, 4)):
+            event = orjson.loads(rows[handed]["body"]) | {"seq": rows[handed]["seq"]}
+            await desk.bus.publish_events([event])
+            await receiver.wait_for(expected)
+            done = [row["seq"] for row in await desk.rows("outbox") if row["expanded_ms"]]
+            assert sorted(done) == [row["seq"] for row in rows[:expected]]
+    assert [r.query["userID"] for r in receiver.requests] == [f"u{number}" for number in range(4)]
+
+
+async def test_transactions_of_deliveries_go_by_index_and_no_others(
+    postgresql_url: str, tmp_path: Path
+) -> None:
+    # PostgreSQL keeps plans; one that was made while nothing waited would read all that waits.
+    listed = "unnest(CAST('{a,b}' AS text[])) AS listed(value)"
+    statement = f"EXPLAIN UPDATE delivery SET attempts = 0 WHERE id IN (SELECT value FROM {listed})"
+    setting = text("SHOW enable_seqscan")
+    async with office(tmp_path, postgresql_url) as desk:
+        async with desk.database.begin() as connection:
+            await bulk.by_index(connection)
+            assert (await connection.execute(setting)).scalar_one() == "off"
+            plan = [row[0] for row in await connection.execute(text(statement))]
+            assert not any("Seq Scan" in line for line in plan), plan
+        async with desk.database.begin() as connection:
+            assert (await connection.execute(setting)).scalar_one() == "on"
 
 
 async def test_events_that_the_bus_has_lost_are_found_in_the_outbox(
