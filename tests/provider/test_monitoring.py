@@ -1,6 +1,7 @@
 """ping, stats and metrics as B3LB documents them, each tenant for itself."""
 
 import asyncio
+import dataclasses
 import re
 from typing import Any
 
@@ -97,11 +98,13 @@ async def test_anybody_may_ping(run: World) -> None:
     assert (head.status, head.text) == (200, "")
 
 
-async def test_a_gateway_that_does_not_serve_says_so(run: World) -> None:
-    run.parts.meetings.ready = False
+async def test_a_gateway_that_does_not_serve_says_so(
+    run: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = dataclasses.replace(run.parts.bus.health(), connected=False)
+    monkeypatch.setattr(run.parts.bus, "health", lambda: cut)
     reply = await _get(run, "ping")
     assert (reply.status, orjson.loads(reply.text)["status"]) == (503, "unavailable")
-    run.parts.meetings.ready = True
 
 
 async def test_stats_have_the_documented_form(run: World) -> None:
