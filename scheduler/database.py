@@ -103,7 +103,9 @@ class Database:
     async def migrate(self) -> None:
         """Bring the tables to the newest revision; of several processes one does it."""
         async with self.write_lock, self._for_migrations() as connection:
-            await connection.run_sync(_upgrade)
+            # Most starts find nothing to do, and Alembic is slow to load.
+            if await connection.run_sync(_current_revision) != migrations.NEWEST:
+                await connection.run_sync(_upgrade)
 
     async def revisions(self) -> tuple[str | None, str]:
         """Return the revision of the tables and the newest one that this program knows."""

@@ -18,12 +18,13 @@ from pathlib import Path
 import coverage
 import pytest
 
-from tests.services import databases
+from tests.services import databases, tables
 from tests.services.postgresql import PostgreSQL
 from tests.services.rabbitmq import RabbitMQ
 
 DATABASE_URL = os.environ.get("SEATKEEP_TEST_DATABASE_URL", "")
 AMQP_URL = os.environ.get("SEATKEEP_TEST_AMQP_URL", "")
+TEMPLATE = "seatkeep_tables"
 TESTS = Path(__file__).parent
 WAITING = ("crash", "bus", "bench", "journeys", "contract")
 RABBITMQ4_ROOT = Path(__file__).parents[1] / ".cache" / "rabbitmq4"
@@ -64,9 +65,33 @@ def postgresql(services_directory: Path) -> Iterator[PostgreSQL]:
     server.stop()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def tables_from_memory() -> Iterator[None]:
+    """Run the migrations once in this process; later SQLite databases are made alike."""
+    with tables.remembered():
+        yield
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql: PostgreSQL) -> str:
+    """Return the name of a database with all tables, for others to be copied from."""
+    databases.migrate(postgresql.create_database(TEMPLATE))
+    return TEMPLATE
+
+
+@pytest.fixture
+def empty_postgresql_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """SQLAlchemy URL of a database without tables that belongs to this test alone."""
+    yield from _database(request, "template1")
+
+
 @pytest.fixture
 def postgresql_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """SQLAlchemy URL of an empty database that belongs to this test alone."""
+    """SQLAlchemy URL of a database that belongs to this test alone; its tables may be there."""
+    yield from _database(request, "")
+
+
+def _database(request: pytest.FixtureRequest, template: str) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex[:16]}"
     if DATABASE_URL:
         yield databases.create(DATABASE_URL, name)
@@ -74,7 +99,8 @@ def postgresql_url(request: pytest.FixtureRequest) -> Iterator[str]:
         return
     server: PostgreSQL = request.getfixturevalue("postgresql")
     _raise_from_the_dead(server)
-    yield server.create_database(name)
+    template = template or request.getfixturevalue("postgresql_template")
+    yield server.create_database(name, template=template)
     _raise_from_the_dead(server)
     server.drop_database(name)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from scheduler import database as databases
 from scheduler.database import Database, UnfitDatabaseError
 from scheduler.settings import Settings
 from schemas import migrations, tables
+from tests.services import tables as remembered
 from tests.services.postgresql import PostgreSQL
 
 PROGRAM = """
@@ -32,6 +34,18 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+@pytest.fixture(autouse=True)
+def migrated_for_real() -> Iterator[None]:
+    """Have the migrations make the tables, not the memory of what they made."""
+    with remembered.forgotten():
+        yield
+
+
+@pytest.fixture
+def postgresql_url(empty_postgresql_url: str) -> str:
+    return empty_postgresql_url
 
 
 def _difference(connection: Connection) -> list[Any]:

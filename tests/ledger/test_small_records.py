@@ -1,6 +1,7 @@
 """Webhooks and session tokens in the database: whose they are, when they go."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -135,8 +136,12 @@ async def test_a_known_token_stays_with_whom_it_was_given_to(database: Database)
     assert await sessions.find(database, 2, "b", now_ms=NOW_MS) is not None
 
 
-async def test_a_database_without_tables_is_one_that_is_down(settings: Settings) -> None:
-    database = Database(settings)
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_a_database_without_tables_is_one_that_is_down(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str
+) -> None:
+    url = "" if kind == "sqlite" else request.getfixturevalue("empty_postgresql_url")
+    database = Database(Settings(data_dir=tmp_path, database_url=url))
     try:
         with pytest.raises(StoreDown):
             await hooks.listed(database, 1)

@@ -6,9 +6,15 @@ Must never touch that database itself or any other it did not create. Called by 
 """
 
 import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import asyncpg
 from sqlalchemy.engine import make_url
+
+from scheduler.database import Database
+from scheduler.settings import Settings
 
 CONNECT_TIMEOUT_S = 10.0
 
@@ -24,13 +30,26 @@ def drop(server_url: str, name: str) -> None:
     _run(server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
-def _run(server_url: str, statement: str) -> None:
-    # Not asyncio.run: that forgets the current event loop, which belongs to pytest-asyncio.
-    loop = asyncio.new_event_loop()
+def migrate(url: str) -> None:
+    """Make the tables of a database."""
+    _finish(_migrate(Database(Settings(database_url=url))))
+
+
+async def _migrate(database: Database) -> None:
     try:
-        loop.run_until_complete(_execute(server_url, statement))
+        await database.migrate()
     finally:
-        loop.close()
+        await database.close()
+
+
+def _run(server_url: str, statement: str) -> None:
+    _finish(_execute(server_url, statement))
+
+
+def _finish(work: Coroutine[Any, Any, None]) -> None:
+    # In a thread: the event loop of this one belongs to pytest-asyncio, and may be running.
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        thread.submit(asyncio.run, work).result()
 
 
 async def _execute(server_url: str, statement: str) -> None:

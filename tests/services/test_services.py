@@ -6,9 +6,13 @@ from pathlib import Path
 import aio_pika
 import asyncpg
 import pytest
+from sqlalchemy import text
 from sqlalchemy.engine import make_url
+from sqlmodel import SQLModel
 
-from tests.services import amqp, programs
+from scheduler.database import Database
+from scheduler.settings import Settings
+from tests.services import amqp, programs, tables
 from tests.services.postgresql import PostgreSQL
 from tests.services.processes import ProductProcess
 from tests.services.rabbitmq import RabbitMQ
@@ -29,11 +33,40 @@ async def test_postgresql_keeps_committed_rows_across_a_crash(
     assert postgresql.execute("SHOW fsync") == "on"
 
 
-async def test_every_test_gets_an_empty_database(postgresql_url: str) -> None:
-    connection = await asyncpg.connect(postgresql_url.replace("+asyncpg", ""))
-    tables = await connection.fetch("SELECT 1 FROM pg_tables WHERE schemaname = 'public'")
+async def _tables(url: str) -> set[str]:
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    found = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     await connection.close()
-    assert tables == []
+    return {row[0] for row in found}
+
+
+async def test_every_test_gets_a_database_of_its_own(
+    postgresql_url: str, empty_postgresql_url: str
+) -> None:
+    assert await _tables(empty_postgresql_url) == set()
+    assert await _tables(postgresql_url) == {*SQLModel.metadata.tables, "alembic_version"}
+
+
+async def test_tables_from_memory_are_those_of_the_migrations(tmp_path: Path) -> None:
+    made = []
+    for name, how in (("real", tables.forgotten), ("remembered", tables.remembered)):
+        with how():
+            made.append(await _made(tmp_path / name))
+            made.append(await _made(tmp_path / f"{name}-again"))
+    assert made[1:] == made[:1] * 3
+    assert len(made[0]) > len(SQLModel.metadata.tables)
+
+
+async def _made(directory: Path) -> list[tuple[str, ...]]:
+    database = Database(Settings(data_dir=directory))
+    await database.migrate()
+    async with database.connect() as connection:
+        objects = await connection.execute(text("SELECT type, name, sql FROM sqlite_master"))
+        rows = await connection.execute(text("SELECT * FROM installation"))
+        revision = await connection.execute(text("SELECT * FROM alembic_version"))
+        found = [tuple(map(str, row)) for result in (objects, rows, revision) for row in result]
+    await database.close()
+    return sorted(found)
 
 
 async def _keeps_messages_across_a_crash(broker: RabbitMQ, url: str) -> None:
