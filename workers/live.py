@@ -85,6 +85,11 @@ class Live:
         """Number of distinct users present."""
         return sum(user.present for user in self.users.values())
 
+    @property
+    def changed_ms(self) -> int:
+        """When it changed last, or somebody came or went."""
+        return max(self.record.updated_ms, *(user.changed_ms for user in self.users.values()), 0)
+
     def view(self) -> MeetingView:
         """Return the meeting as readers see it."""
         record = self.record

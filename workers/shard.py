@@ -191,7 +191,8 @@ class Shard:
                     *(present, moderator, joins), changed_ms=changed_ms, visits=visits
                 )
         self.usage.restore(
-            ((item.record, item.connected) for item in self.lives.values()), now_s=self.pool.now_s
+            ((item.record, item.connected, item.changed_ms) for item in self.lives.values()),
+            now_s=self.pool.now_s,
         )
         self.pool.restore(
             *(pool_rows.meeting_of(item.record, item.connected) for item in self.lives.values())

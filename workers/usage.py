@@ -158,11 +158,11 @@ class Tally:
                     level.peaks[_SEATS] = max(level.peaks[_SEATS], seats)
         return begun
 
-    def restore(self, meetings: Iterable[tuple[MeetingRecord, int]], *, now_s: int) -> None:
-        """Take over the stored meetings, each with the number of its people."""
+    def restore(self, meetings: Iterable[tuple[MeetingRecord, int, int]], *, now_s: int) -> None:
+        """Take over the stored meetings, each with the number of its people and its last change."""
         latest_ms = 0
-        for record, users in meetings:
-            latest_ms = max(latest_ms, record.updated_ms)
+        for record, users, changed_ms in meetings:
+            latest_ms = max(latest_ms, changed_ms)
             charge = _charge(record)
             if charge is not None:
                 self._enter(record, charge, now_s)

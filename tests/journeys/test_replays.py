@@ -69,7 +69,8 @@ async def test_an_endpoint_that_was_gone_is_caught_up_with_the_same_ids(
         while not all("ping" in [f.kind for f in b.facts] for b in subscribed.notebooks.values()):
             await asyncio.sleep(0.05)
 
-    receiver.behaviours["/leaver"] = Behaviour(status=410)
+    # Late, so that the end of the meeting waits behind its beginning when the answer comes.
+    receiver.behaviours["/leaver"] = Behaviour(status=410, delay_s=2)
     await _meeting(client, "missed")
     async with asyncio.timeout(WAIT_S):
         while "endpointDisabled" not in [fact.kind for fact in good.notebook.facts]:

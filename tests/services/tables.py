@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, text
 
 from scheduler import database as databases
@@ -67,8 +68,6 @@ def forgotten() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _made_by(upgrade: Callable[[Connection], None]) -> Iterator[None]:
-    before, databases._upgrade = databases._upgrade, upgrade
-    try:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(databases, "_upgrade", upgrade)
         yield
-    finally:
-        databases._upgrade = before

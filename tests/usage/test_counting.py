@@ -121,6 +121,22 @@ TestUsage = UsageMachine.TestCase
 TestUsage.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 
 
+def test_who_came_after_midnight_was_not_there_before_it_says_a_new_worker() -> None:
+    field = Field()
+    field.turn(lambda turn: field.create(turn, 1, "a", 1, 60))
+    (meeting,) = field.shard.lives
+    field.turn(lambda turn: field.answered(turn, meeting, well=True))
+    field.forward(360)
+    field.turn(lambda turn: field.person(turn, meeting, "u", comes=True))
+    field.load()
+    field.turn()
+    before, after = sorted({key[0] for key in field.usage})
+    assert "peak_users" not in field.counted()[before, 1, 1]
+    assert field.counted()[after, 1, 1]["peak_users"] == 1
+    _end_all(field)
+    assert field.counted() == field.true()
+
+
 def test_a_meeting_across_midnight_is_split_there() -> None:
     field = Field()
     field.turn(lambda turn: field.create(turn, 1, "a", 4, 900))
