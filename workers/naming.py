@@ -1,8 +1,8 @@
 """Whose people may be named in what polls tell.
 
 Owns the question to the database which meetings belong to subscriptions that want names in their
-events, asked once per meeting and only while there is such a subscription. Names of others never
-leave the poll. Used by the pollers.
+events, asked once per meeting and only while there is such a subscription. Names of others are in
+no fact; the picture for readers, which is stored nowhere, has them all. Used by the pollers.
 """
 
 import asyncio
