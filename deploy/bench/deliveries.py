@@ -33,6 +33,8 @@ ENDPOINTS: Final = 100
 #: Meetings whose events are delivered, unless a scenario says otherwise.
 MEETINGS: Final = 500
 HANG_S: Final = 10.0
+#: The path of the endpoint that hangs.
+HANGING: Final = "/e0-0"
 #: How often the runs without and with one that hangs take turns.
 ROUNDS: Final = 3
 RATE_PER_S: Final = 200
@@ -187,9 +189,32 @@ class Stage:
         copies: int = 1,
     ) -> dict[str, Any]:
         """Commit events, wait until all deliveries arrived, and return both records."""
-        self._orders += 1
         before = int(await self.receiver.ask("clear"))
         assert before == 0  # noqa: S101  # it was cleared
+        committed = await self._commit(events, rate, meetings=meetings, credentials=credentials)
+        wanted = {event_id for event_id, _, _ in committed}
+        return {"committed": committed, "arrived": await self._arrivals(wanted, copies)}
+
+    async def play_while_one_hangs(self, *, events: int, rate: int) -> dict[str, Any]:
+        """Play while the first endpoint hangs; what goes to the others is waited for."""
+        await self.receiver.ask("clear")
+        await self.receiver.ask(f"hang {HANGING} {HANG_S}")
+        committed = await self._commit(events, rate, meetings=MEETINGS, credentials=ENDPOINTS)
+        others = {
+            event_id
+            for number, (event_id, _, _) in enumerate(committed)
+            if number % MEETINGS % ENDPOINTS
+        }
+        arrived = await self._arrivals(others, 1)
+        await self.receiver.ask("clear")
+        await asyncio.sleep(HANG_S)  # what hung is let go
+        return {"committed": committed, "arrived": arrived}
+
+    async def _commit(
+        self, events: int, rate: int, *, meetings: int, credentials: int
+    ) -> list[tuple[str, str, int]]:
+        """Have the source commit events of new meetings; return id, meeting and time of each."""
+        self._orders += 1
         into = self.directory / f"committed-{self._orders}"
         order = {
             "events": events,
@@ -201,9 +226,8 @@ class Stage:
             "into": str(into),
         }
         await self.source.ask(orjson.dumps(order).decode(), timeout_s=600)
-        committed = orjson.loads(into.read_bytes())
-        wanted = {event_id for event_id, _, _ in committed}
-        return {"committed": committed, "arrived": await self._arrivals(wanted, copies)}
+        committed: list[tuple[str, str, int]] = orjson.loads(into.read_bytes())
+        return committed
 
     async def _arrivals(self, wanted: set[str], copies: int) -> list[tuple[str, str, int]]:
         """Wait until the events have arrived at all of their endpoints."""
@@ -278,7 +302,8 @@ async def run(
         healthy, hung = [], []
         for _ in range(ROUNDS):
             healthy.append(_delays(await here.play(events=events, rate=RATE_PER_S)))
-            hung.append(await _while_one_hangs(here, events))
+            record = await here.play_while_one_hangs(events=events, rate=RATE_PER_S)
+            hung.append(_delays(record, but=HANGING))
         found["latency"] = _middle(healthy)
         found["latency_one_of_100_hangs"] = _middle(hung)
         found["rounds_p99_ms"] = [
@@ -296,34 +321,6 @@ async def run(
             await here.play(events=round(200 * seconds), rate=0, credentials=10, copies=10)
         )
     return found
-
-
-async def _while_one_hangs(here: Stage, events: int) -> dict[str, Any]:
-    """Play with an endpoint that hangs, and return the delays of the others."""
-    await here.receiver.ask("clear")
-    await here.receiver.ask(f"hang /e0-0 {HANG_S}")
-    here._orders += 1  # noqa: SLF001  # one of its own scenarios
-    into = here.directory / "committed-hanging"
-    order = {
-        "events": events,
-        "rate": RATE_PER_S,
-        "meetings": MEETINGS,
-        "first_meeting": here._orders * 1_000_000,  # noqa: SLF001
-        "credentials": here.credentials,
-        "subscription": here.subscription,
-        "into": str(into),
-    }
-    await here.source.ask(orjson.dumps(order).decode(), timeout_s=600)
-    committed = orjson.loads(into.read_bytes())
-    others = {
-        event_id
-        for number, (event_id, _, _) in enumerate(committed)
-        if number % MEETINGS % ENDPOINTS
-    }
-    arrived = await here._arrivals(others, 1)  # noqa: SLF001
-    await here.receiver.ask("clear")
-    await asyncio.sleep(HANG_S)  # what hung is let go
-    return _delays({"committed": committed, "arrived": arrived}, but="/e0-0")
 
 
 def _middle(rounds: list[dict[str, Any]]) -> dict[str, Any]:
